@@ -1,0 +1,126 @@
+"""Cases: worlds in one file, opened at once, without a download.
+
+A case is a NetCDF file in `assets/cases` (shipped) or in ``$RAINLOOM_HOME/cases`` (the user's own). Each
+layer is a group: a field of rain or of another quantity, gauges, or a static map. Rain is packed as
+16-bit steps of 0.01 mm/h, which is finer than any instrument in it. The file says of itself what it is
+made of; what is simulated is called simulated.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from engine.fields import Box, Invalid, Observations, Period, check
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
+PACKING = {"dtype": "int16", "_FillValue": -32768, "zlib": True, "complevel": 6, "shuffle": True}
+# HDF5 is not safe to read from two threads at once.
+READING = threading.Lock()
+
+
+def home() -> Path:
+    """The folder of what belongs to the user: runs, cases, the catalogue."""
+    named = os.environ.get("RAINLOOM_HOME")
+    return Path(named).expanduser() if named else Path.home() / ".local" / "share" / "rainloom"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case and what it holds. ``layers`` maps a layer's name to what is known of it without reading it:
+    ``kind`` (field, gauges, static), ``title``, ``role``, ``native`` (resolution), ``independent``."""
+
+    name: str
+    path: Path
+    about: Mapping[str, Any]
+    layers: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def title(self) -> str:
+        return str(self.about["title"])
+
+    @property
+    def box(self) -> Box:
+        return Box.of(self.about["box"])
+
+    @property
+    def period(self) -> Period:
+        return Period(self.about["start"], self.about["end"])
+
+    def layer(self, name: str) -> xr.DataArray | Observations:
+        if name not in self.layers:
+            raise Invalid(f"source {self.name}/{name}: no such layer; it has {', '.join(self.layers)}")
+        about = self.path.stat()
+        return _layer(self.path, name, self.layers[name]["kind"], about.st_mtime_ns)
+
+    def statics(self) -> dict[str, xr.DataArray]:
+        names = [name for name, about in self.layers.items() if about["kind"] == "static"]
+        return {name: self.layer(name) for name in names}  # pyright: ignore[reportReturnType]
+
+
+def cases() -> dict[str, Case]:
+    """Every installed case by name; the user's own come after the shipped ones."""
+    files = [path for folder in (SHIPPED, home() / "cases") for path in sorted(folder.glob("*.nc"))]
+    return {path.stem: _case(path, path.stat().st_mtime_ns) for path in files}
+
+
+def locate(name: str) -> Case | None:
+    """The case that a source's name speaks of, if there is one."""
+    return cases().get(name.partition("/")[0]) if "/" in name else None
+
+
+@functools.lru_cache(maxsize=64)
+def _case(path: Path, changed: int) -> Case:
+    with READING, xr.open_dataset(path, engine="h5netcdf") as root:
+        about = dict(root.attrs)
+    return Case(path.stem, path, about, json.loads(about.pop("layers")))
+
+
+@functools.lru_cache(maxsize=16)
+def _layer(path: Path, name: str, kind: str, changed: int) -> xr.DataArray | Observations:
+    with READING, xr.open_dataset(path, engine="h5netcdf", group=name) as group:
+        content = next(iter(group.load().data_vars.values()))
+    if kind == "gauges":
+        return Observations(content)
+    if content.name == "rain":
+        check(content, name)
+    return content
+
+
+def write_case(
+    path: Path,
+    about: Mapping[str, Any],
+    layers: Mapping[str, tuple[Mapping[str, Any], xr.DataArray | Observations]],
+) -> None:
+    """Write a case: for each layer what is known of it, and its content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    told = json.dumps({name: dict(known) for name, (known, _) in layers.items()})
+    with READING:
+        xr.Dataset(attrs=dict(about) | {"layers": told, "Conventions": "CF-1.11"}).to_netcdf(
+            unfinished, engine="h5netcdf"
+        )
+        for name, (_, content) in layers.items():
+            array = content.rain if isinstance(content, Observations) else content
+            encoding = PACKING | {"scale_factor": _scale(array), "add_offset": 0.0}
+            array.to_dataset(name=str(array.name)).to_netcdf(
+                unfinished, mode="a", group=name, engine="h5netcdf", encoding={str(array.name): encoding}
+            )
+    unfinished.replace(path)
+
+
+def _scale(array: xr.DataArray) -> float:
+    """0.01 for rain; else a round step that holds the range in 16 bits."""
+    largest = float(np.nanmax(np.abs(array.values)))
+    if array.name == "rain" and largest < 320:
+        return 0.01
+    return 10.0 ** np.ceil(np.log10(max(largest, 1e-9) / 32000))

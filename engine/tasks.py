@@ -1,0 +1,196 @@
+"""A task: everything that decides a result, in one value that a person can read, keep and send.
+
+Domain, period, sources and their roles, gauges used and held out, the method with its settings, how
+many members, and the seed. The page, the command line and a script all end in the same `Task`; it
+round-trips through YAML, and equal tasks have equal hashes, so that what was computed once is found
+again. Bad input is refused with one line that names the entry, its value and what would do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+import yaml
+
+from engine.fields import Box, Grid, Invalid, Period, number, whole
+
+Role = Literal["background", "predictor", "reference"]
+ROLES: Mapping[str, str] = {
+    "background": "an estimate of the same rain, with errors: evidence for the method",
+    "predictor": "another quantity (humidity, wind, ...) that a method may use",
+    "reference": "kept from the method, only for judging its result",
+}
+MOST_MEMBERS = 1000
+
+
+def entries(name: str, value: Any, known: Iterable[str]) -> dict[str, Any]:
+    """A mapping with known keys only."""
+    if not isinstance(value, Mapping):
+        raise Invalid(f"{name}: got {value!r}; give entries such as {', '.join(list(known)[:3])}")
+    for key in value:
+        if key not in set(known):
+            near = difflib.get_close_matches(str(key), list(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise Invalid(f"{name}.{key}: unknown entry; {hint}")
+    return dict(value)
+
+
+def names_of(cls: type) -> list[str]:
+    return [each.name for each in fields(cls)]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A source in a role. Its name is ``case/layer`` or the path of a file."""
+
+    name: str
+    role: Role = "background"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise Invalid(f"source.name: got {self.name!r}; give a layer as front/satellite, or a path")
+        if self.role not in get_args(Role):
+            raise Invalid(f"source.role: got {self.role!r} for {self.name}; give {', '.join(ROLES)}")
+
+    @classmethod
+    def of(cls, value: Any) -> Use:
+        if isinstance(value, Use):
+            return value
+        return cls(value) if isinstance(value, str) else cls(**entries("source", value, names_of(cls)))
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Which gauges speak and which are held out to judge the result.
+
+    ``hold_out`` is a share (0.2) or the names themselves. A share is drawn gauge by gauge from a hash
+    of seed and name: adding or losing a gauge never moves another one to the other side.
+    """
+
+    source: str
+    hold_out: float | tuple[str, ...] = 0.2
+    seed: int = 0
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str) or not self.source.strip():
+            raise Invalid(f"gauges.source: got {self.source!r}; give a layer as front/gauges, or a path")
+        held: Any = self.hold_out
+        if isinstance(held, list | tuple):
+            held = tuple(sorted(str(each) for each in held))
+        else:
+            held = number("gauges.hold_out", held, 0, 0.95)
+        object.__setattr__(self, "hold_out", held)
+        object.__setattr__(self, "seed", whole("gauges.seed", self.seed, 0, 2**63 - 1))
+        if isinstance(self.ignore, str):
+            raise Invalid(f"gauges.ignore: got {self.ignore!r}; give a list of gauge names")
+        object.__setattr__(self, "ignore", tuple(sorted(str(each) for each in self.ignore)))
+
+    def split(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The names in use and the names held out, in the order given."""
+        names = [name for name in names if name not in set(self.ignore)]
+        if isinstance(self.hold_out, tuple):
+            if unknown := set(self.hold_out) - set(names):
+                raise Invalid(f"gauges.hold_out: no gauge {sorted(unknown)[0]!r} in {self.source}")
+            held = set(self.hold_out)
+        else:
+            held = {name for name in names if self._draw(name) < self.hold_out}
+        return [name for name in names if name not in held], [name for name in names if name in held]
+
+    def _draw(self, name: str) -> float:
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+
+@dataclass(frozen=True)
+class Task:
+    """What was asked for. `hash` covers all of it except the title."""
+
+    domain: Box
+    step: float
+    period: Period
+    method: str
+    sources: tuple[Use, ...] = ()
+    gauges: Gauges | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 16
+    seed: int = 0
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", Box.of(self.domain))
+        object.__setattr__(self, "step", Grid(self.domain, self.step).step)
+        if not isinstance(self.period, Period):
+            period = entries("period", self.period, names_of(Period))
+            if lacking := {"start", "end"} - set(period):
+                raise Invalid(f"period.{sorted(lacking)[0]}: missing; give a time such as 2020-07-01T00:00")
+            object.__setattr__(self, "period", Period(**period))
+        if not isinstance(self.method, str) or not self.method:
+            raise Invalid(f"method: got {self.method!r}; give a name such as kriging")
+        if isinstance(self.sources, str | Mapping) or not isinstance(self.sources, Iterable):
+            raise Invalid(f"sources: got {self.sources!r}; give a list such as [front/satellite]")
+        object.__setattr__(self, "sources", tuple(Use.of(each) for each in self.sources))
+        if self.gauges is not None and not isinstance(self.gauges, Gauges):
+            gauges = {"source": self.gauges} if isinstance(self.gauges, str) else self.gauges
+            gauges = {"source": ""} | entries("gauges", gauges, names_of(Gauges))
+            object.__setattr__(self, "gauges", Gauges(**gauges))
+        if not isinstance(self.settings, Mapping):
+            raise Invalid(f"settings: got {self.settings!r}; give entries such as radius: 50")
+        object.__setattr__(self, "settings", dict(self.settings))
+        object.__setattr__(self, "members", whole("members", self.members, 1, MOST_MEMBERS))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**63 - 1))
+        object.__setattr__(self, "title", str(self.title))
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.domain, self.step)
+
+    @property
+    def hash(self) -> str:
+        told = {key: value for key, value in self.as_entries().items() if key != "title"}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def as_entries(self) -> dict[str, Any]:
+        """Plain lists, numbers and text, as YAML and JSON hold them."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        period = self.period
+        told["domain"] = list(self.domain)
+        told["period"] = {
+            "start": period.start.isoformat(),
+            "end": period.end.isoformat(),
+            "step": period.step.isoformat(),
+        }
+        told["sources"] = [asdict(each) for each in self.sources]
+        if self.gauges is not None:
+            told["gauges"] = json.loads(json.dumps(asdict(self.gauges)))
+        return told
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.as_entries(), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def of(cls, value: Any) -> Task:
+        """From a mapping as `as_entries` gives it."""
+        known = entries("task", value, names_of(cls))
+        for name in ("domain", "step", "period", "method"):
+            if name not in known:
+                raise Invalid(f"task.{name}: missing; see the README for a whole task")
+        return cls(**known)
+
+    @classmethod
+    def of_yaml(cls, text: str) -> Task:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"line {mark.line + 1}: " if mark else ""
+            raise Invalid(f"task: not YAML: {where}{getattr(error, 'problem', error)}") from None
+        return cls.of(value)
