@@ -1,0 +1,14 @@
+"""The engine: from imperfect records to ensembles of rain fields. It never knows the page.
+
+Read `fields` first (the words and conventions), then `tasks` (what is asked for), `sources` and
+`methods` (two folders to which anyone may add), `runs` and `runner` (what is kept, who works).
+"""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The folder of what belongs to the user: runs and cases. ``RAINLOOM_HOME`` moves it."""
+    named = os.environ.get("RAINLOOM_HOME")
+    return Path(named).expanduser() if named else Path.home() / ".local" / "share" / "rainloom"

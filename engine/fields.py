@@ -103,7 +103,7 @@ class Box:
         """From a box, four numbers or text such as ``100, 20, 125, 45``."""
         if isinstance(value, Box):
             return value
-        parts = value.replace(",", " ").split() if isinstance(value, str) else value
+        parts: Any = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(parts, Iterable) or len(parts := list(parts)) != 4:
             raise Invalid(
                 f"box: got {value!r}; give west, south, east, north in degrees, as 100, 20, 125, 45"
@@ -168,12 +168,12 @@ class Period:
 
     start: pd.Timestamp
     end: pd.Timestamp
-    step: pd.Timedelta = pd.Timedelta("1h")
+    step: Any = "1h"  # a pandas Timedelta once it is made
 
     def __post_init__(self) -> None:
         start, end = instant("period.start", self.start), instant("period.end", self.end)
         try:
-            step = pd.Timedelta(self.step)
+            step: Any = pd.Timedelta(self.step)
         except ValueError:
             raise Invalid(f"period.step: got {self.step!r}; give a length such as 1h or 30min") from None
         if not pd.Timedelta(0) < step:

@@ -136,8 +136,8 @@ class Task:
             raise Invalid(f"sources: got {self.sources!r}; give a list such as [front/satellite]")
         object.__setattr__(self, "sources", tuple(Use.of(each) for each in self.sources))
         if self.gauges is not None and not isinstance(self.gauges, Gauges):
-            gauges = {"source": self.gauges} if isinstance(self.gauges, str) else self.gauges
-            gauges = {"source": ""} | entries("gauges", gauges, names_of(Gauges))
+            named: Any = {"source": self.gauges} if isinstance(self.gauges, str) else self.gauges
+            gauges: dict[str, Any] = {"source": ""} | entries("gauges", named, names_of(Gauges))
             object.__setattr__(self, "gauges", Gauges(**gauges))
         if not isinstance(self.settings, Mapping):
             raise Invalid(f"settings: got {self.settings!r}; give entries such as radius: 50")

@@ -35,11 +35,8 @@ def ensure():
     """Make or repair the environment if needed, and return its interpreter as a string."""
     low, high = SUPPORTED
     if not low <= sys.version_info[:2] < high:
-        sys.exit(
-            "Rainloom needs Python {}.{} to {}.{}; this is {}.{} ({}). Run the command with a supported one.".format(
-                low[0], low[1], high[0], high[1] - 1, sys.version_info[0], sys.version_info[1], sys.executable
-            )
-        )
+        here = "{}.{} ({})".format(sys.version_info[0], sys.version_info[1], sys.executable)
+        sys.exit("Rainloom needs Python 3.{} to 3.{}; this is {}".format(low[1], high[1] - 1, here))
     if not healthy():
         build()
     return str(python())
@@ -47,7 +44,7 @@ def ensure():
 
 def origin():
     """What an environment must have been made from to be used as it is."""
-    text = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()
+    text = LOCK.read_bytes() + str(ROOT).encode()
     return hashlib.sha256(text + TORCH.encode() + sys.version.encode()).hexdigest()
 
 
@@ -82,12 +79,10 @@ def build():
         ("rainloom", ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]),
     ]
     for name, arguments in steps:
-        print("  installing {} ...".format(name), flush=True)
+        print(f"  installing {name} ...", flush=True)
         command = [str(python()), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         if subprocess.run(command + arguments, cwd=str(ROOT), check=False).returncode:
-            sys.exit(
-                "installing {} failed (see above); mend the cause and run the same command again".format(name)
-            )
+            sys.exit(f"installing {name} failed (see above); mend the cause and run the same command again")
     RECORD.write_text(json.dumps({"origin": origin(), "packages": packages()}))
     print("  done.", flush=True)
 

@@ -15,11 +15,11 @@ HEADER = "# Made by scripts/lock.py from pyproject.toml. Do not edit by hand.\n"
 
 
 def main() -> None:
-    command = "uv pip compile pyproject.toml --extra grib --extra test --extra install --universal --python-version 3.11"
-    options = "--fork-strategy fewest --generate-hashes --no-annotate --no-header --quiet --upgrade"
-    text = subprocess.run(
-        [*command.split(), *options.split()], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    extras = [f"--extra={name}" for name in ("grib", "geotiff", "test", "install")]
+    target = "--universal --python-version 3.11 --fork-strategy fewest"
+    shape = "--generate-hashes --no-annotate --no-header --quiet --upgrade"
+    command = ["uv", "pip", "compile", "pyproject.toml", *extras, *target.split(), *shape.split()]
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     entries = re.split(r"\n(?=\S)", text.strip())
     kept = [entry for entry in entries if not OF_TORCH.match(entry)]
     LOCK.write_text(HEADER + "\n".join(kept) + "\n")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,18 +19,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from engine import home
 from engine.fields import Box, Invalid, Observations, Period, check
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
 PACKING = {"dtype": "int16", "_FillValue": -32768, "zlib": True, "complevel": 6, "shuffle": True}
 # HDF5 is not safe to read from two threads at once.
 READING = threading.Lock()
-
-
-def home() -> Path:
-    """The folder of what belongs to the user: runs, cases, the catalogue."""
-    named = os.environ.get("RAINLOOM_HOME")
-    return Path(named).expanduser() if named else Path.home() / ".local" / "share" / "rainloom"
 
 
 @dataclass(frozen=True)

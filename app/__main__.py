@@ -1,0 +1,284 @@
+"""``rainloom``: everything the page does, as commands. ``python -m app`` is the same.
+
+Results go to standard output, progress and errors to standard error, so that output can be piped;
+``--json`` prints one JSON value instead of a table. Exit codes: 0 done; 1 the run failed; 2 bad input,
+told in one line; 3 cancelled; 130 stopped by Ctrl-C, with the finished members kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.meter import follow
+from engine.diagnostics.tables import Table
+from engine.fields import Invalid, Observations
+
+if TYPE_CHECKING:
+    from engine.runner import Runner
+    from engine.runs import Run, Store
+
+ENDED = {"done": 0, "failed": 1, "cancelled": 3, "interrupted": 3}
+
+
+def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    print(json.dumps(rows, default=str) if as_json else Table.of(rows).text() if rows else "none yet")
+
+
+def serve(options: argparse.Namespace) -> int:
+    from app.serving import serve as serve_page
+
+    return serve_page(options.port, options.show)
+
+
+def list_methods(options: argparse.Namespace) -> int:
+    from engine.methods import methods, settings_of
+
+    rows = [
+        {"method": name, "title": cls.title, "needs": ", ".join(cls.needs), "uses": ", ".join(cls.uses)}
+        for name, cls in methods().items()
+    ]
+    if options.name:
+        from engine.methods import method
+
+        method(options.name)
+        cls = methods()[options.name]
+        if not options.json:
+            print(f"{cls.title}\n\n{cls.__doc__}\n")
+        rows = [
+            {
+                "setting": each["name"],
+                "default": each["default"],
+                "values": _values(each),
+                "what it does": each["doc"],
+            }
+            for each in settings_of(cls)
+        ]
+    show(rows, options.json)
+    return 0
+
+
+def _values(setting: dict[str, Any]) -> str:
+    if setting["choices"]:
+        return ", ".join(map(str, setting["choices"]))
+    return "yes, no" if isinstance(setting["default"], bool) else f"{setting['low']:g} to {setting['high']:g}"
+
+
+def list_cases(options: argparse.Namespace) -> int:
+    from engine.sources import cases
+
+    rows = [
+        {
+            "source": f"{case.name}/{name}",
+            "what it is": about["title"],
+            "kind": about["kind"],
+            "role": about.get("role") or "",
+            "native": about.get("native") or "",
+        }
+        for case in cases().values()
+        for name, about in case.layers.items()
+    ]
+    show(rows, options.json)
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from engine.runner import Runner
+    from engine.runs import Store
+    from engine.tasks import Task
+
+    path = Path(options.task)
+    if options.task != "-" and not path.is_file():
+        raise Invalid(f"task: no file {path}; a whole one is assets/tasks/front-kriging.yaml")
+    task = Task.of_yaml(sys.stdin.read() if options.task == "-" else path.read_text())
+    if options.members:
+        task = replace(task, members=options.members)
+    store = Store()
+    runner = Runner(store, "command")
+    return _ended(store, runner, lambda: runner.submit(task, fresh=options.fresh), options.json)
+
+
+def resume(options: argparse.Namespace) -> int:
+    from engine.runner import Runner
+    from engine.runs import Store
+
+    store = Store()
+    runner = Runner(store, "command")
+    return _ended(store, runner, lambda: runner.resume(store.get(options.run).id), options.json)
+
+
+def _ended(store: Store, runner: Runner, begin: Callable[[], Run], as_json: bool) -> int:
+    run, stopped = follow(store, runner, begin)
+    if as_json:
+        show([_row(run)], True)
+    elif run.done:
+        print(store.folder(run.id) / "ensemble.zarr")
+    return 130 if stopped else ENDED[run.state]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "state": run.state,
+        "progress": f"{run.progress:.0%}",
+        "members": f"{run.done}/{run.task.members}",
+        "method": run.task.method,
+        "created": run.created.strftime("%Y-%m-%d %H:%M UTC"),
+        "error": run.error,
+    }
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    from engine.runs import Store
+
+    store = Store()
+    store.sweep()
+    show([_row(each) for each in store.runs()], options.json)
+    return 0
+
+
+def cancel(options: argparse.Namespace) -> int:
+    from engine.runs import Store
+
+    store = Store()
+    store.sweep()
+    asked = store.get(options.run)
+    store.ask_cancel(asked.id)
+    until = time.monotonic() + 10
+    while (now := store.get(asked.id)).under_way and time.monotonic() < until:
+        time.sleep(0.05)
+    show([_row(now)], options.json)
+    return 1 if now.under_way else 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from engine.formats import FORMATS
+    from engine.formats import export as write
+    from engine.runs import Store
+
+    store = Store()
+    asked = store.get(options.run)
+    path = Path(options.output or f"{asked.id}{FORMATS[options.to][0]}")
+    ensemble = store.ensemble(asked.id).load()
+    title = asked.task.title or f"{asked.task.method} ensemble"
+    print(write(ensemble, path, options.to, replace=options.force, title=title, task=asked.task.to_yaml()))
+    return 0
+
+
+def score(options: argparse.Namespace) -> int:
+    from engine.diagnostics.scores import of_run
+    from engine.runs import Store
+    from engine.sources import held_out, layer
+
+    store = Store()
+    asked = store.get(options.run)
+    gauges = held_out(asked.task)
+    if gauges is None or not len(gauges):
+        raise Invalid(f"score: run {asked.id} held no gauges out; set gauges.hold_out: 0.2 and run again")
+    others = {use.name: layer(use.name) for use in asked.task.sources}
+    fields = {
+        name: rain.sel(time=asked.task.period.times)
+        for name, rain in others.items()
+        if not isinstance(rain, Observations)
+    }
+    rows = of_run(store.ensemble(asked.id).load(), gauges, fields)
+    if not options.json:
+        print(f"{asked.id} at {len(gauges)} gauges held out from the method; 95% intervals over gauges")
+    show(rows, options.json)
+    return 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    from engine.sources import layer
+
+    found = layer(options.file)
+    rain = found.rain if isinstance(found, Observations) else found
+    values = rain.values
+    told = {
+        "kind": f"{len(found)} gauges" if isinstance(found, Observations) else "field",
+        "quantity": f"{rain.name} in {rain.attrs.get('units', 'no unit given')}",
+        "dimensions": ", ".join(f"{name} {size}" for name, size in rain.sizes.items()),
+    }
+    if "time" in rain.dims:
+        times = rain.indexes["time"]
+        told["period"] = f"{times[0]} to {times[-1]} UTC, each the end of {rain.attrs.get('interval', '?')}"
+    for name in ("lat", "lon"):
+        told[name] = f"{float(rain[name].min()):g} to {float(rain[name].max()):g}"
+    known = values[values == values]
+    told["missing"] = f"{1 - known.size / values.size:.2%}"
+    told["range"] = (
+        f"{known.min():.4g} to {known.max():.4g}, mean {known.mean():.4g}" if known.size else "nothing"
+    )
+    show([{"what": name, "found": value} for name, value in told.items()], options.json)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="rainloom", description="Ensembles of rain fields with honest uncertainty."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON, for a program that reads")
+    common.add_argument("--debug", action="store_true", help="show the details of an error")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, do: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text, parents=[common])
+        one.set_defaults(do=do)
+        return one
+
+    one = command("serve", serve, "start the page on this machine and say its address")
+    one.add_argument("--port", type=int, help="port (default: 5006, or the next free one)")
+    one.add_argument("--show", action="store_true", help="open it in a browser")
+    one = command("methods", list_methods, "list the methods, or explain one and its settings")
+    one.add_argument("name", nargs="?", help="a method")
+    command("cases", list_cases, "list the installed cases and their layers")
+    one = command("run", run, "run a task, show its progress, and print where the ensemble is")
+    one.add_argument("task", metavar="TASK.yaml", help="a task in YAML, or - for standard input")
+    one.add_argument("--members", type=int, help="another number of members")
+    one.add_argument("--fresh", action="store_true", help="compute again even if this was computed before")
+    command("runs", list_runs, "list the runs, newest first")
+    for name, do, text in (
+        ("cancel", cancel, "stop a run; its finished members are kept"),
+        ("resume", resume, "compute what a run still lacks"),
+        ("score", score, "judge a run at the gauges held out from it"),
+    ):
+        command(name, do, text).add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
+    one = command("export", export, "write a run's ensemble as a file")
+    one.add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
+    one.add_argument("--to", choices=("netcdf", "zarr", "geotiff", "csv"), default="netcdf", help="format")
+    one.add_argument("--output", "-o", help="the file (default: the run's id)")
+    one.add_argument("--force", action="store_true", help="replace an existing file")
+    one = command("inspect", inspect, "tell what a file or a layer holds and how it was read")
+    one.add_argument("file", metavar="FILE", help="a path, or a layer such as front/satellite")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return options.do(options)
+    except Invalid as refused:
+        print(f"rainloom: {refused}", file=sys.stderr)
+        if options.debug:
+            traceback.print_exc()
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        print(f"rainloom: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        if options.debug:
+            traceback.print_exc()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Diagnostics: an ensemble beside what was observed. One idea a file; numpy and xarray, never torch."""
