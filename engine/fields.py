@@ -162,6 +162,15 @@ class Grid:
         return np.round(self.box.west + (np.arange(self.shape[1]) + 0.5) * self.step, 9)
 
 
+def spelled(interval: pd.Timedelta) -> str:
+    """A length of time as attributes hold it: 1h, 30min, 90s."""
+    seconds = round(interval.total_seconds())
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
 @dataclass(frozen=True)
 class Period:
     """From ``start`` to ``end`` (UTC) in steps; its times are the *ends* of the intervals."""

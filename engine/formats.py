@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 import zarr.errors
 
-from engine.fields import UNIT, Grid, Invalid
+from engine.fields import UNIT, Grid, Invalid, spelled
 from engine.tasks import Task
 
 AXES: Mapping[str, Mapping[str, str]] = {
@@ -54,7 +54,7 @@ def template(task: Task) -> xr.Dataset:
     axes = coordinates(task, task.members)
     shape = (task.members, len(task.period.times), *task.grid.shape)
     empty = dask.array.full(shape, np.nan, dtype=np.float32, chunks=(1, *shape[1:]))
-    interval = str(task.period.step)
+    interval = spelled(task.period.step)
     rain = xr.DataArray(empty, axes, ("member", "time", "lat", "lon"), "rain", RAIN | {"interval": interval})
     return described(rain, title=task.title or f"{task.method} ensemble", task=task.to_yaml())
 

@@ -34,11 +34,16 @@ def readers() -> tuple[ModuleType, ...]:
     return tuple(module for module in found if hasattr(module, "sniff") and hasattr(module, "read"))
 
 
-def open_any(path: str | Path) -> xr.DataArray | Observations:
-    """Read a file with the reader that recognises its content."""
+def existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise Invalid(f"source: no file {path}, and no case of that name; `rainloom cases` lists the cases")
+    return path
+
+
+def open_any(path: str | Path) -> xr.DataArray | Observations:
+    """Read a file with the reader that recognises its content."""
+    path = existing(path)
     for reader in readers():
         if reader.sniff(path):
             return reader.read(path)
@@ -55,7 +60,7 @@ def layer(name: str) -> xr.DataArray | Observations:
 def digest(name: str) -> str:
     """A hash of what the source holds, so that a changed file is never taken for the old one."""
     found = locate(name)
-    path = found.path if found else Path(name).expanduser()
+    path = found.path if found else existing(name)
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file())
         return hashlib.sha256("".join(_digest_of(each) for each in files).encode()).hexdigest()

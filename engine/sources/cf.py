@@ -1,0 +1,122 @@
+"""CF files: NetCDF-4 and Zarr that say themselves what they hold, Rainloom's own exports among them.
+
+The rain is the one variable with a unit of rain; coordinates are known by their CF attributes or their
+usual names. Rates and depths are turned into mm/h, times into the ends of their intervals (by their
+bounds; without bounds a time stamp is taken for the end), rows into south to north, longitudes into
+-180..180. What cannot be read with certainty is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from engine.fields import UNIT, Invalid, check, spelled, wrap
+from engine.sources.cases import READING
+
+TITLE = "CF NetCDF-4 or Zarr"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# What one unit is in mm/h; a depth (mm) is divided by its interval in hours.
+RATES = {
+    "mm h-1": 1.0,
+    "mm/h": 1.0,
+    "mm hr-1": 1.0,
+    "mm/hr": 1.0,
+    "mm/hour": 1.0,
+    "kg m-2 h-1": 1.0,
+    "mm s-1": 3600.0,
+    "mm/s": 3600.0,
+    "kg m-2 s-1": 3600.0,
+    "m s-1": 3.6e6,
+    "mm day-1": 1 / 24,
+    "mm d-1": 1 / 24,
+    "mm/day": 1 / 24,
+    "kg m-2 day-1": 1 / 24,
+}
+DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "cm": 10.0, "m": 1000.0}
+RAIN_NAMES = ("rain", "precip", "pr", "tp", "mtpr")
+AXES = {
+    "time": ("time", "valid_time"),
+    "lat": ("lat", "latitude"),
+    "lon": ("lon", "longitude"),
+    "member": ("member", "realization", "number"),
+}
+STANDARD = {"time": "time", "lat": "latitude", "lon": "longitude", "member": "realization"}
+
+
+def sniff(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "zarr.json").exists() or (path / ".zgroup").exists()
+    with path.open("rb") as stream:
+        return stream.read(8) == SIGNATURE
+
+
+def read(path: Path) -> xr.DataArray:
+    with READING:
+        whole = xr.open_dataset(path, engine="zarr" if path.is_dir() else "h5netcdf")
+        with whole:
+            return _rain(whole, str(path)).load()
+
+
+def _rain(whole: xr.Dataset, where: str) -> xr.DataArray:
+    found = [name for name, one in whole.data_vars.items() if _is_rain(str(name), one)]
+    if len(found) != 1:
+        listed = ", ".join(
+            f"{name} ({one.attrs.get('units', 'no unit')})" for name, one in whole.data_vars.items()
+        )
+        many = f"several could be rain: {', '.join(map(str, found))}" if found else "no rain"
+        raise Invalid(f"{where}: {many}; it holds {listed or 'nothing'}")
+    rain, bounds = _named(whole[found[0]], where), _bounds(whole)
+    times = pd.DatetimeIndex(bounds[:, 1] if bounds is not None else rain.indexes["time"])
+    interval = _interval(rain, bounds, where)
+    unit = str(rain.attrs.get("units"))
+    hours = interval / pd.Timedelta("1h")
+    factor = RATES[unit] if unit in RATES else DEPTHS[unit] / hours
+    rain = rain.assign_coords(time=times, lon=wrap(rain.lon)).sortby(["time", "lat", "lon"])
+    rain = (rain * np.float32(factor)).astype(np.float32).rename("rain")
+    rain.attrs = {"units": UNIT, "interval": spelled(interval), "units_found": unit}
+    order = [name for name in ("member", "time", "lat", "lon") if name in rain.dims]
+    return check(rain.reset_coords(drop=True).transpose(*order), where)
+
+
+def _is_rain(name: str, one: xr.DataArray) -> bool:
+    known = one.attrs.get("units") in {**RATES, **DEPTHS}
+    said = str(one.attrs.get("standard_name", "")) + name.lower()
+    return known and one.ndim >= 3 and any(word in said for word in (*RAIN_NAMES, "precipitation"))
+
+
+def _named(rain: xr.DataArray, where: str) -> xr.DataArray:
+    """With the dimensions' names of `engine.fields`."""
+    found: dict[Any, str] = {}
+    for dimension in rain.dims:
+        axis = rain[dimension]
+        for name, usual in AXES.items():
+            if dimension in usual or axis.attrs.get("standard_name") == STANDARD[name]:
+                found[dimension] = name
+    lacking = {"time", "lat", "lon"} - set(found.values())
+    if lacking or len(found) < rain.ndim:
+        raise Invalid(f"{where}: dimensions {rain.dims} are not member, time, lat, lon; regrid it first")
+    return rain.rename({old: new for old, new in found.items() if old != new})
+
+
+def _bounds(whole: xr.Dataset) -> np.ndarray | None:
+    for name in AXES["time"]:
+        bounds = (
+            whole[name].attrs.get("bounds") or whole[name].encoding.get("bounds") if name in whole else None
+        )
+        if bounds in whole:
+            return whole[bounds].values
+    return None
+
+
+def _interval(rain: xr.DataArray, bounds: np.ndarray | None, where: str) -> pd.Timedelta:
+    if "interval" in rain.attrs:
+        return pd.Timedelta(rain.attrs["interval"])
+    lengths = bounds[:, 1] - bounds[:, 0] if bounds is not None else np.diff(rain.time.values)
+    if not len(lengths) or len(set(lengths)) > 1:
+        raise Invalid(f"{where}: the times are not evenly spaced, so the interval of the rain is not known")
+    return pd.Timedelta(lengths[0])

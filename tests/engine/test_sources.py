@@ -1,0 +1,137 @@
+"""Sources: cases, files, and what a method may see of them."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from engine.fields import Invalid, Observations, check
+from engine.formats import export
+from engine.runs import Store
+from engine.sources import cases, digest, evidence, held_out, layer, open_any, readers
+from engine.tasks import Task
+from tests.conftest import small_world
+
+
+def test_a_case_gives_back_what_was_put_in(small):
+    truth, _, gauges = small_world()
+    found = layer("small/truth")
+    assert isinstance(found, xr.DataArray)
+    np.testing.assert_allclose(found.values, truth.values, atol=0.0051)
+    np.testing.assert_array_equal(found.time.values, truth.time.values)
+    read = layer("small/gauges")
+    assert isinstance(read, Observations)
+    assert read.names == gauges.names
+    np.testing.assert_array_equal(read.lat, gauges.lat)
+    assert cases()["small"].box.west == 110
+    with pytest.raises(Invalid, match="no such layer; it has truth, satellite, gauges"):
+        layer("small/radar")
+
+
+def test_the_embedded_case_is_whole():
+    case = cases()["front"]
+    assert case.about["simulated"] == "true"
+    assert "imulated" in case.title
+    for name, about in case.layers.items():
+        found = case.layer(name)
+        assert ("imulated" in about["title"]) or name == "sea", f"{name} does not say that it is simulated"
+        if about["kind"] == "field":
+            assert isinstance(found, xr.DataArray)
+            check(found)
+            assert found.sizes["time"] == 48
+            assert float(found.min()) >= 0
+    gauges = case.layer("gauges")
+    assert isinstance(gauges, Observations)
+    assert 600 <= len(gauges) <= 1000
+    assert case.path.stat().st_size < 15e6
+
+
+def test_held_out_gauges_and_references_are_never_in_the_evidence(task):
+    whole = Task.of(
+        task.as_entries() | {"sources": ["small/satellite", {"name": "small/truth", "role": "reference"}]}
+    )
+    seen, kept = evidence(whole), held_out(whole)
+    assert seen.gauges is not None
+    assert kept is not None
+    assert not set(seen.gauges.names) & set(kept.names)
+    assert len(seen.gauges) + len(kept) == 40
+    assert list(seen.of("background")) == ["small/satellite"]
+    assert seen.of("reference") == {}
+
+
+def test_a_digest_follows_the_content(small, home):
+    before = digest("small/truth")
+    assert digest("small/satellite") == before  # one file
+    path = home / "cases" / "small.nc"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert digest("small/truth") != before
+
+
+@pytest.mark.parametrize("reader", readers(), ids=lambda reader: reader.__name__)
+def test_every_reader_keeps_the_contract(reader, tmp_path):
+    assert reader.__doc__
+    assert reader.TITLE
+    for number, junk in enumerate((b"", b"lat,lon\n1,2\n", bytes(range(256)))):
+        path = tmp_path / f"junk{number}.nc"
+        path.write_bytes(junk)
+        assert reader.sniff(path) is False
+    assert reader.sniff(tmp_path) is False
+
+
+@pytest.mark.parametrize("kind", ["netcdf", "zarr"])
+def test_what_we_export_we_read(tmp_path, kind):
+    truth, _, _ = small_world()
+    path = export(truth, tmp_path / "name-says-nothing", kind)
+    found = open_any(path)
+    assert isinstance(found, xr.DataArray)
+    np.testing.assert_array_equal(found.values, truth.values)
+    assert found.attrs["interval"] == "1h"
+
+
+def test_a_foreign_file_is_turned_round(tmp_path):
+    truth, _, _ = small_world()
+    hours = truth.time.values
+    foreign = xr.Dataset(
+        {"pr": (("time", "latitude", "longitude"), truth.values[:, ::-1] / 3600, {"units": "kg m-2 s-1"})},
+        {"time": hours, "latitude": truth.lat.values[::-1], "longitude": truth.lon.values + 360},
+    )
+    foreign.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    found = open_any(tmp_path / "x.nc")
+    assert isinstance(found, xr.DataArray)
+    np.testing.assert_allclose(found.values, truth.values, rtol=1e-5)
+    np.testing.assert_allclose(found.lon.values, truth.lon.values)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"t2m": (("time", "lat", "lon"), np.zeros((2, 3, 3)), {"units": "K"})},
+            r"no rain; it holds t2m \(K\)",
+        ),
+        ({"tp": (("time", "lat", "lon"), np.zeros((2, 3, 3)), {"units": "inches"})}, r"tp \(inches\)"),
+        ({"pr": (("time", "y", "x"), np.zeros((2, 3, 3)), {"units": "mm/h"})}, "regrid it first"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path, variables, told):
+    coordinates = {
+        "time": np.array(["2020-01-01T01", "2020-01-01T02"], "M8[ns]"),
+        "lat": [0, 1, 2],
+        "lon": [0, 1, 2],
+    }
+    xr.Dataset(variables, coordinates).to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    with pytest.raises(Invalid, match=told):
+        open_any(tmp_path / "x.nc")
+    (tmp_path / "y.nc").write_text("not a file of ours")
+    with pytest.raises(Invalid, match="of no kind that is read here"):
+        open_any(tmp_path / "y.nc")
+
+
+def test_a_run_is_a_source_too(task, home):
+    store = Store()
+    name = store.add(task, task.hash, {}, {}).id
+    store.prepare(name, task)
+    store.commit(name, 0, np.ones((6, 16, 16), np.float32))
+    found = open_any(store.folder(name) / "ensemble.zarr")
+    store.close()
+    assert isinstance(found, xr.DataArray)
+    assert found.dims == ("member", "time", "lat", "lon")

@@ -1,0 +1,115 @@
+"""The commands, in a subprocess, as a person or a program uses them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from engine.runs import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def rainloom(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, input=given, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def path(task, tmp_path) -> str:
+    file = tmp_path / "task.yaml"
+    file.write_text(task.to_yaml())
+    return str(file)
+
+
+def test_run_score_export_and_find_again(path, tmp_path):
+    done = rainloom("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "100%" not in done.stdout
+    assert "8 of 8 members" in done.stderr
+    with xr.open_zarr(done.stdout.strip(), chunks=None) as whole:
+        assert whole.rain.sizes["member"] == 8
+
+    again = rainloom("run", path, "--json")
+    assert "already computed" in again.stderr
+    (row,) = json.loads(again.stdout)
+    assert row["state"] == "done"
+
+    scored = rainloom("score", row["run"])
+    assert scored.returncode == 0, scored.stderr
+    for metric in ("CRPS (fair)", "MAE of the mean", "spread/skill"):
+        assert metric in scored.stdout
+
+    written = rainloom("export", row["run"][:12], "--to", "netcdf", "-o", str(tmp_path / "x.nc"))
+    assert written.returncode == 0, written.stderr
+    with xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf") as whole:
+        assert whole.rain.shape == (8, 6, 16, 16)
+    assert rainloom("export", row["run"], "-o", str(tmp_path / "x.nc")).returncode == 2
+
+    listed = rainloom("runs", "--json")
+    assert [each["run"] for each in json.loads(listed.stdout)] == [row["run"]]
+
+
+def test_lists_are_tables_or_json(small):
+    assert "kriging" in rainloom("methods").stdout
+    settings = json.loads(rainloom("methods", "kriging", "--json").stdout)
+    assert all(each["what it does"] for each in settings)
+    assert "small/satellite" in rainloom("cases").stdout
+    assert "40 gauges" in rainloom("inspect", "small/gauges").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "nope.yaml"), "no file nope.yaml"),
+        (("score", "nope"), "no run 'nope'"),
+        (("inspect", "nope.nc"), "no file nope.nc"),
+        (("inspect", "small/nope"), "no such layer"),
+        (("methods", "krigging"), "did you mean 'kriging'"),
+        (("serve", "--port", "99999"), "give a number from 1 to 65535"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(small, arguments, told):
+    refused = rainloom(*arguments)
+    assert refused.returncode == 2
+    assert told in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_keeps_finished_members_and_resume_completes(task, tmp_path, home):
+    import dataclasses
+
+    many = dataclasses.replace(task, members=150)
+    command = [sys.executable, "-m", "app", "run", "-"]
+    running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdin
+    running.stdin.write(many.to_yaml())
+    running.stdin.close()
+    deadline = time.monotonic() + 60
+    while True:
+        store = Store()
+        runs = store.runs()
+        store.close()
+        if runs and runs[0].done > 2:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    assert running.stderr
+    assert "cancelled" in running.stderr.read()
+    running.stderr.close()
+    (row,) = json.loads(rainloom("runs", "--json").stdout)
+    assert row["state"] == "cancelled"
+    assert rainloom("resume", row["run"]).returncode == 0
+    (row,) = json.loads(rainloom("runs", "--json").stdout)
+    assert row["members"] == "150/150"
