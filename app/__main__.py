@@ -191,9 +191,19 @@ def score(options: argparse.Namespace) -> int:
     }
     rows = of_run(store.ensemble(asked.id).load(), gauges, fields)
     if not options.json:
-        print(f"{asked.id} at {len(gauges)} gauges held out from the method; 95% intervals over gauges")
+        print(f"{asked.id} at {len(gauges)} gauges held out from the method, in mm/h; 95% intervals over gauges")
+        rows = _side_by_side(rows)
     show(rows, options.json)
     return 0
+
+
+def _side_by_side(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a method, a column a metric."""
+    table: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        one = table.setdefault(row["method"], {name: row[name] for name in ("method", "members", "n")})
+        one[row["metric"]] = "{value:.3f} ({low:.3f} to {high:.3f})".format(**row)
+    return list(table.values())
 
 
 def inspect(options: argparse.Namespace) -> int:

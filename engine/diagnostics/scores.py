@@ -1,7 +1,8 @@
 """Scores of an ensemble at gauges that it never saw.
 
 A field is read at the exact place of a gauge, between cell centres. The CRPS is the *fair* one, which an
-ensemble of any size estimates without bias; the plain one flatters where dry meets dry. The spread is
+ensemble of any size estimates without bias; the plain one flatters where dry meets dry. Of a single
+field it is the absolute error, so that a raw source stands in the same column. The spread is
 that of the members, widened by (M + 1) / M, since the truth is one more draw that their mean does not
 contain; spread/skill is 1 for an honest ensemble, below 1 for one too sure of itself. Intervals resample
 whole gauges, for the hours of one gauge go together.
@@ -68,7 +69,7 @@ def _rows(totals: Mapping[str, np.ndarray], counts: np.ndarray, size: int) -> li
         return float(statistic(sums)), float(low), float(high)
 
     wanted = {
-        "CRPS (fair)": (lambda s: s["crps"], "mm/h"),
+        "CRPS": (lambda s: s["crps"], "mm/h"),
         "MAE of the mean": (lambda s: s["mae"], "mm/h"),
         "bias of the mean": (lambda s: s["bias"], "mm/h"),
         "RMSE of the mean": (lambda s: np.sqrt(s["square"]), "mm/h"),
@@ -76,7 +77,6 @@ def _rows(totals: Mapping[str, np.ndarray], counts: np.ndarray, size: int) -> li
     }
     if size == 1:
         wanted = {name: value for name, value in wanted.items() if name != "spread/skill"}
-        wanted["CRPS (one member: the MAE)"] = wanted.pop("CRPS (fair)")
     rows = []
     for name, (statistic, unit) in wanted.items():
         value, low, high = of(statistic)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TASK = {
     "domain": [108, 26, 118, 36],
     "step": 0.25,
-    "period": {"start": "2020-07-01T00:00", "end": "2020-07-01T08:00"},
+    "period": {"start": "2020-07-01T00:00", "end": "2020-07-02T00:00"},
     "sources": ["front/satellite"],
     "gauges": "front/gauges",
     "method": "kriging",
@@ -52,8 +53,8 @@ def run(case: str | None, quick: bool) -> list[dict]:
     chance = random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        truth = undisturbed(store)
-        tally = disturbed(store, truth, kills, chance)
+        truth, seconds = undisturbed(store)
+        tally = disturbed(store, truth, kills, lambda: chance.uniform(0.2, 1.05) * seconds, chance)
         latencies = cancels(store, 6 if quick else 40, chance)
         store.close()
     rows = [
@@ -83,7 +84,8 @@ def spread(name: str, seconds: list[float]) -> dict:
     }
 
 
-def undisturbed(store: Store) -> dict[int, str]:
+def undisturbed(store: Store) -> tuple[dict[int, str], float]:
+    """The bits that every run must end in, and how long an undisturbed one works."""
     runner = Runner(store)
     name = runner.submit(Task.of(TASK), fresh=True).id
     while store.get(name).under_way:
@@ -91,7 +93,10 @@ def undisturbed(store: Store) -> dict[int, str]:
     runner.close()
     if store.get(name).state != "done":
         raise RuntimeError(store.get(name).error)
-    return store.finished(name)
+    run = store.get(name)
+    assert run.started
+    assert run.finished
+    return store.finished(name), (run.finished - run.started).total_seconds()
 
 
 def fresh(store: Store) -> str:
@@ -100,7 +105,9 @@ def fresh(store: Store) -> str:
     return store.add(task, task.hash, {}, {}, state="interrupted").id
 
 
-def disturbed(store: Store, truth: dict[int, str], kills: int, chance: random.Random) -> dict:
+def disturbed(
+    store: Store, truth: dict[int, str], kills: int, delay: Callable[[], float], chance: random.Random
+) -> dict:
     tally: dict = dict.fromkeys(("server", "worker", "runs", "committed", "lost", "equal", "compared"), 0)
     tally["recovery"] = []
     name = fresh(store)
@@ -109,7 +116,7 @@ def disturbed(store: Store, truth: dict[int, str], kills: int, chance: random.Ra
         if store.get(name).state == "done":
             compare(store, name, truth, tally)
             name = fresh(store)
-        disturb(store, name, tally, chance)
+        disturb(store, name, tally, delay(), chance.choice(("server", "worker")))
     finish(store, name)
     compare(store, name, truth, tally)
     return tally
@@ -120,8 +127,8 @@ def serve(store: Store, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def disturb(store: Store, name: str, tally: dict, chance: random.Random) -> None:
-    """Start a server, let it work for a random while, and kill it or its engine process."""
+def disturb(store: Store, name: str, tally: dict, delay: float, target: str) -> None:
+    """Start a server, let it work for a while, and kill it or its engine process."""
     had, begun = len(store.finished(name)), time.monotonic()
     server, moment, waiting = serve(store, name), None, True
     assert server.stdout
@@ -130,17 +137,16 @@ def disturb(store: Store, name: str, tally: dict, chance: random.Random) -> None
         if done > had and waiting:
             tally["recovery"].append(time.monotonic() - begun)
             waiting = False
-        moment = moment or (time.monotonic() + chance.uniform(0, 2.5) if worker else None)
+        moment = moment or (time.monotonic() + delay if worker else None)
         if moment and time.monotonic() >= moment:
             break
     else:
         server.wait()
         return  # it ended before its moment came
-    target = chance.choice(("server", "worker"))
     acknowledged = store.finished(name)
     os.kill(server.pid if target == "server" else worker, signal.SIGKILL)
     tally[target] += 1
-    if target == "worker":  # the server starts another one and goes on; then it is our turn again
+    if target == "worker":  # the server starts another one, goes on and ends the run
         for _ in server.stdout:
             pass
     server.wait()
