@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "scripts" / "requirements.lock"
 RECORD = VENV / "rainloom.json"
-SUPPORTED = ((3, 11), (3, 15))  # as requires-python: from, below
+SUPPORTED = ((3, 11), (3, 14))  # as requires-python: from, below
 # A range, not a pin: a CPU wheel offered locally and the CUDA build of the index both satisfy it.
 TORCH = "torch>=2.10,<2.14"
 

@@ -74,7 +74,7 @@ def test_an_unsupported_python_says_so_in_one_line(environment, monkeypatch):
     monkeypatch.setattr(environment.sys, "version_info", (3, 9, 1))
     with pytest.raises(SystemExit) as refused:
         environment.ensure()
-    assert "needs Python 3.11 to 3.14; this is 3.9" in str(refused.value)
+    assert "needs Python 3.11 to 3.13; this is 3.9" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
