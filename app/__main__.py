@@ -191,7 +191,9 @@ def score(options: argparse.Namespace) -> int:
     }
     rows = of_run(store.ensemble(asked.id).load(), gauges, fields)
     if not options.json:
-        print(f"{asked.id} at {len(gauges)} gauges held out from the method, in mm/h; 95% intervals over gauges")
+        print(
+            f"{asked.id} at {len(gauges)} gauges held out from the method, in mm/h; 95% intervals over gauges"
+        )
         rows = _side_by_side(rows)
     show(rows, options.json)
     return 0

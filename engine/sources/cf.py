@@ -113,7 +113,8 @@ def _bounds(whole: xr.Dataset) -> np.ndarray | None:
     return None
 
 
-def _interval(rain: xr.DataArray, bounds: np.ndarray | None, where: str) -> pd.Timedelta:
+def _interval(rain: xr.DataArray, bounds: np.ndarray | None, where: str) -> Any:
+    # a pandas Timedelta; its own annotation also allows NaT, which the checks exclude
     if "interval" in rain.attrs:
         return pd.Timedelta(rain.attrs["interval"])
     lengths = bounds[:, 1] - bounds[:, 0] if bounds is not None else np.diff(rain.time.values)
