@@ -101,7 +101,7 @@ def write_zarr(whole: xr.Dataset, path: Path, **encoding: Mapping[str, Any]) -> 
 def to_geotiff(rain: xr.DataArray, path: Path, **about: str) -> None:
     try:
         import rasterio
-        from rasterio.transform import from_bounds
+        from rasterio.transform import from_origin
     except ImportError:
         raise Invalid(
             "export: GeoTIFF needs rasterio; install it with: pip install 'rainloom[geotiff]'"
@@ -109,19 +109,13 @@ def to_geotiff(rain: xr.DataArray, path: Path, **about: str) -> None:
     mean = rain.mean("member") if "member" in rain.dims else rain
     grid = Grid.of(mean)
     rows, columns = grid.shape
-    profile = {
-        "driver": "GTiff",
-        "count": mean.sizes["time"],
-        "height": rows,
-        "width": columns,
-        "dtype": "float32",
-    }
-    place: dict[str, Any] = {
+    profile: dict[str, Any] = {"driver": "GTiff", "dtype": "float32", "nodata": np.nan, "compress": "deflate"}
+    profile |= {"count": mean.sizes["time"], "height": rows, "width": columns}
+    profile |= {
         "crs": "EPSG:4326",
-        "transform": from_bounds(*grid.box, columns, rows),
-        "nodata": np.nan,
+        "transform": from_origin(grid.box.west, grid.box.north, grid.step, grid.step),
     }
-    with rasterio.open(path, "w", **profile, **place, compress="deflate") as file:
+    with rasterio.open(path, "w", **profile) as file:
         file.update_tags(units=UNIT, statistic="ensemble mean", **about)
         for band, hour in enumerate(mean.transpose("time", "lat", "lon"), start=1):
             file.write(hour.values[::-1].astype(np.float32), band)  # GeoTIFF runs north to south
