@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -28,7 +29,11 @@ ENDED = {"done": 0, "failed": 1, "cancelled": 3, "interrupted": 3}
 
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
-    print(json.dumps(rows, default=str) if as_json else Table.of(rows).text() if rows else "none yet")
+    if as_json:
+        finite = [{key: None if value != value else value for key, value in row.items()} for row in rows]
+        print(json.dumps(finite, default=str))
+    else:
+        print(Table.of(rows).text() if rows else "none yet")
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -98,8 +103,12 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.task)
     if options.task != "-" and not path.is_file():
         raise Invalid(f"task: no file {path}; a whole one is assets/tasks/front-kriging.yaml")
-    task = Task.of_yaml(sys.stdin.read() if options.task == "-" else path.read_text())
-    if options.members:
+    try:
+        text = sys.stdin.read() if options.task == "-" else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"task: {path} is no text file; give a task in YAML") from None
+    task = Task.of_yaml(text)
+    if options.members is not None:
         task = replace(task, members=options.members)
     store = Store()
     runner = Runner(store, "command")
@@ -169,7 +178,8 @@ def export(options: argparse.Namespace) -> int:
     path = Path(options.output or f"{asked.id}{FORMATS[options.to][0]}")
     ensemble = store.ensemble(asked.id).load()
     title = asked.task.title or f"{asked.task.method} ensemble"
-    print(write(ensemble, path, options.to, replace=options.force, title=title, task=asked.task.to_yaml()))
+    write(ensemble, path, options.to, replace=options.force, title=title, task=asked.task.to_yaml())
+    show([{"run": asked.id, "file": str(path)}], True) if options.json else print(path)
     return 0
 
 
@@ -183,7 +193,7 @@ def score(options: argparse.Namespace) -> int:
     gauges = held_out(asked.task)
     if gauges is None or not len(gauges):
         raise Invalid(f"score: run {asked.id} held no gauges out; set gauges.hold_out: 0.2 and run again")
-    others = {use.name: layer(use.name) for use in asked.task.sources}
+    others = {use.name: layer(use.name) for use in asked.task.sources if use.role != "predictor"}
     fields = {
         name: rain.sel(time=asked.task.period.times)
         for name, rain in others.items()
@@ -285,6 +295,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         print(f"rainloom: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
         if options.debug:

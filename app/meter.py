@@ -22,7 +22,10 @@ def follow(store: Store, runner: Runner, begin: Callable[[], Run]) -> tuple[Run,
             try:
                 meter.show(now)
                 time.sleep(LOOK)
+                store.sweep()  # it may be another process that works on it, and that may have died
             except KeyboardInterrupt:
+                if stopped:
+                    raise
                 stopped = True
                 runner.cancel(asked.id)
         meter.end(now, already=asked.state == "done")

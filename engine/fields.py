@@ -30,6 +30,7 @@ import xarray as xr
 
 DIMENSIONS = ("member", "time", "lat", "lon")
 UNIT = "mm h-1"
+MOST_TIMES = 100_000
 EARTH_RADIUS_KM = 6371.0
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180.0
 
@@ -42,19 +43,25 @@ def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf
     """A finite number within bounds, or one line that says what would do."""
     try:
         result = float(value)
-    except (TypeError, ValueError):
-        raise Invalid(f"{name}: got {value!r}; give a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise Invalid(f"{name}: got {brief(value)}; give a number") from None
     if not (math.isfinite(result) and low <= result <= high) or isinstance(value, bool):
         bounds = f" from {low:g} to {high:g}" if math.isfinite(low + high) else f" of at least {low:g}"
-        raise Invalid(f"{name}: got {value!r}; give a number{bounds if math.isfinite(low) else ''}")
-    return result
+        raise Invalid(f"{name}: got {brief(value)}; give a number{bounds if math.isfinite(low) else ''}")
+    return result + 0.0  # -0 becomes 0
+
+
+def brief(value: Any) -> str:
+    """A value as it was given, short enough for a line."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**60 else "a number of many digits"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def whole(name: str, value: Any, low: int, high: int) -> int:
     """A whole number within bounds."""
-    result = number(name, value, low, high)
-    if result != int(result):
-        raise Invalid(f"{name}: got {value!r}; give a whole number from {low} to {high}")
+    result = value if isinstance(value, int) and not isinstance(value, bool) else number(name, value)
+    if result != int(result) or not low <= result <= high:
+        raise Invalid(f"{name}: got {brief(value)}; give a whole number from {low} to {high}")
     return int(result)
 
 
@@ -65,12 +72,12 @@ def wrap(lon):
 
 def instant(name: str, value: Any) -> pd.Timestamp:
     """A time in UTC without a zone; a value with a zone is converted."""
-    try:
-        time = pd.Timestamp(value)
+    try:  # a bare number would be taken for nanoseconds
+        time = pd.NaT if isinstance(value, int | float) else pd.Timestamp(value)
     except (TypeError, ValueError):
         time = pd.NaT
     if not isinstance(time, pd.Timestamp):
-        raise Invalid(f"{name}: got {value!r}; give a time such as 2020-07-01T12:00 (UTC)")
+        raise Invalid(f"{name}: got {brief(value)}; give a time such as 2020-07-01T12:00 (UTC)")
     return time.tz_convert(None) if time.tzinfo else time
 
 
@@ -106,7 +113,7 @@ class Box:
         parts: Any = value.replace(",", " ").split() if isinstance(value, str) else value
         if not isinstance(parts, Iterable) or len(parts := list(parts)) != 4:
             raise Invalid(
-                f"box: got {value!r}; give west, south, east, north in degrees, as 100, 20, 125, 45"
+                f"box: got {brief(value)}; give west, south, east, north in degrees, as 100, 20, 125, 45"
             )
         return cls(*parts)
 
@@ -133,6 +140,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         step = number("grid.step", self.step, 1e-4, 30)
+        object.__setattr__(self, "step", step)
         for side in (self.box.east - self.box.west, self.box.north - self.box.south):
             cells = round(side / step)
             if cells < 2 or abs(cells * step - side) > 1e-6 * side:
@@ -143,10 +151,10 @@ class Grid:
     def of(cls, rain: xr.DataArray) -> Grid:
         """The grid that a field lies on."""
         lat, lon = rain.lat.values, rain.lon.values
-        step = float(np.diff(lon).mean())
+        step = float(lon[-1] - lon[0]) / (len(lon) - 1)
         half = step / 2
         edges = (lon[0] - half, lat[0] - half, lon[-1] + half, lat[-1] + half)
-        return cls(Box(*(round(float(edge), 6) for edge in edges)), round(step, 6))
+        return cls(Box(*(round(float(edge), 9) for edge in edges)), round(step, 9))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -182,15 +190,21 @@ class Period:
     def __post_init__(self) -> None:
         start, end = instant("period.start", self.start), instant("period.end", self.end)
         try:
-            step: Any = pd.Timedelta(self.step)
-        except ValueError:
-            raise Invalid(f"period.step: got {self.step!r}; give a length such as 1h or 30min") from None
-        if not pd.Timedelta(0) < step:
-            raise Invalid(f"period.step: got {self.step!r}; give a positive length such as 1h")
+            step: Any = pd.NaT if isinstance(self.step, int | float) else pd.Timedelta(self.step)
+        except (TypeError, ValueError):
+            step = pd.NaT
+        if not step >= pd.Timedelta("1min") or step % pd.Timedelta("1s"):
+            raise Invalid(f"period.step: got {brief(self.step)}; give a length such as 1h or 30min")
         if not start < end or (end - start) % step:
-            raise Invalid(f"period: {start} to {end} is not one or more whole steps of {step}")
+            raise Invalid(f"period: {start} to {end} is not one or more whole steps of {spelled(step)}")
+        if (end - start) / step > MOST_TIMES:
+            raise Invalid(f"period: {(end - start) / step:.0f} times are too many; give at most {MOST_TIMES}")
         for name, value in (("start", start), ("end", end), ("step", step)):
             object.__setattr__(self, name, value)
+
+    @property
+    def interval(self) -> str:
+        return spelled(self.step)
 
     @property
     def times(self) -> pd.DatetimeIndex:
@@ -219,10 +233,16 @@ def check(field_: xr.DataArray, name: str = "field") -> xr.DataArray:
         raise Invalid(f"{name}: dimensions are {field_.dims}; give {' '.join(wanted)}, in this order")
     for axis, low, high in (("lat", -90, 90), ("lon", -180, 180)):
         centres = field_[axis].values
-        if centres.size < 2 or not (np.diff(centres) > 0).all() or centres[0] < low or centres[-1] > high:
+        steps = np.diff(centres)
+        if centres.size < 2 or not (steps > 0).all() or centres[0] < low or centres[-1] > high:
             raise Invalid(f"{name}.{axis}: give at least two ascending degrees within {low}..{high}")
-    if field_.sizes["time"] and not field_.indexes["time"].is_monotonic_increasing:
-        raise Invalid(f"{name}.time: the times are not in order; sort them")
+        if np.ptp(steps) > 0.01 * steps.mean():
+            raise Invalid(f"{name}.{axis}: the cells are not equally wide; regrid it, or cut it at the gap")
+    times = field_.indexes["time"]
+    if not isinstance(times, pd.DatetimeIndex) or not len(times):
+        raise Invalid(f"{name}.time: holds no times of the standard calendar; convert them")
+    if not (times.is_monotonic_increasing and times.is_unique):
+        raise Invalid(f"{name}.time: the times are not in order, or one stands twice; sort them")
     if field_.attrs.get("units") != UNIT:
         raise Invalid(f"{name}.units: got {field_.attrs.get('units')!r}; convert to {UNIT!r}")
     if "interval" not in field_.attrs:

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 import zarr.errors
 
-from engine.fields import UNIT, Grid, Invalid, spelled
+from engine.fields import UNIT, Grid, Invalid
 from engine.tasks import Task
 
 AXES: Mapping[str, Mapping[str, str]] = {
@@ -54,7 +54,7 @@ def template(task: Task) -> xr.Dataset:
     axes = coordinates(task, task.members)
     shape = (task.members, len(task.period.times), *task.grid.shape)
     empty = dask.array.full(shape, np.nan, dtype=np.float32, chunks=(1, *shape[1:]))
-    interval = spelled(task.period.step)
+    interval = task.period.interval
     rain = xr.DataArray(empty, axes, ("member", "time", "lat", "lon"), "rain", RAIN | {"interval": interval})
     return described(rain, title=task.title or f"{task.method} ensemble", task=task.to_yaml())
 
@@ -67,6 +67,8 @@ def described(rain: xr.DataArray, **about: str) -> xr.Dataset:
     bounds = np.stack([times - pd.Timedelta(rain.attrs["interval"]), times], axis=1)
     whole = rain.assign_attrs(RAIN).to_dataset(name="rain")
     whole["time_bnds"] = (("time", "nv"), bounds)
+    for name in ("lat", "lon", "time_bnds"):  # CF knows no missing coordinates
+        whole[name].encoding = {"_FillValue": None}
     # The same unit for both, or CF readers take the bounds for something else.
     whole.time.encoding = {
         "units": f"seconds since {pd.Timestamp(bounds[0, 0]):%Y-%m-%d %H:%M:%S}",
@@ -151,6 +153,8 @@ def export(rain: xr.DataArray, path: Path, kind: str, *, replace: bool = False, 
         raise Invalid(f"export: no format {kind!r}; give one of {', '.join(FORMATS)}")
     if path.exists() and not replace:
         raise Invalid(f"export: {path} exists; choose another name or say --force")
+    if path.is_dir() and not (kind == "zarr" and (path / "zarr.json").exists()):
+        raise Invalid(f"export: {path} is a folder and no Zarr store; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:

@@ -9,11 +9,13 @@ free, the run was interrupted, however its owner ended. No process numbers, no w
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +32,7 @@ State = Literal["queued", "running", "done", "cancelled", "failed", "interrupted
 UNDER_WAY = ("queued", "running")
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, key TEXT NOT NULL, task TEXT NOT NULL, state TEXT NOT NULL,
     progress REAL NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
@@ -41,6 +44,7 @@ CREATE TABLE IF NOT EXISTS members (
     run TEXT NOT NULL, member INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, member));
 CREATE TABLE IF NOT EXISTS clock (tick INTEGER NOT NULL);
 INSERT INTO clock SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM clock);
+COMMIT;
 """
 RUNS = """SELECT runs.*, (SELECT count(*) FROM members WHERE members.run = runs.id) AS done FROM runs"""
 
@@ -51,7 +55,7 @@ class Run:
 
     id: str
     key: str
-    task: Task
+    told: str  # the task, as JSON
     state: State
     progress: float
     stage: str
@@ -70,6 +74,10 @@ class Run:
     def under_way(self) -> bool:
         return self.state in UNDER_WAY
 
+    @functools.cached_property
+    def task(self) -> Task:
+        return Task.of(json.loads(self.told))
+
 
 class Owner:
     """A process that works on runs, for as long as it lives."""
@@ -84,35 +92,48 @@ class Owner:
         Path(self._lock.lock_file).unlink(missing_ok=True)
 
 
+class _Connection:
+    """A connection that is closed when its thread ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self.journal.row_factory = sqlite3.Row
+        self.journal.execute("PRAGMA journal_mode=WAL")
+        self.journal.execute("PRAGMA synchronous=FULL")
+
+    def close(self) -> None:
+        self.journal.close()
+
+    __del__ = close
+
+
 class Journal:
     """Every run under one folder; safe to use from many threads and many processes at once."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root else home()
-        (self.root / "owners").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.root / "owners").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Invalid(
+                f"RAINLOOM_HOME: {self.root} cannot be used ({error.strerror}); name another folder"
+            ) from None
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        if not self._journal().execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
-            self._journal().executescript(SCHEMA)
+        self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._journal().executescript(SCHEMA)
 
     def _journal(self) -> sqlite3.Connection:
-        journal = getattr(self._local, "journal", None)
-        if journal is None:
-            # One connection a thread: a reader never waits for another thread's flush.
-            journal = sqlite3.connect(
-                self.root / "journal.sqlite", timeout=30, isolation_level=None, check_same_thread=False
-            )
-            self._opened.append(journal)
-            journal.row_factory = sqlite3.Row
-            journal.execute("PRAGMA journal_mode=WAL")
-            journal.execute("PRAGMA synchronous=FULL")
-            self._local.journal = journal
-        return journal
+        """One connection a thread: a reader never waits for another thread's flush."""
+        held = getattr(self._local, "held", None)
+        if held is None:
+            held = self._local.held = _Connection(self.root / "journal.sqlite")
+            self._opened.add(held)
+        return held.journal
 
     def close(self) -> None:
         """Close every thread's connection; call it when nobody uses the journal any more."""
-        while self._opened:
-            self._opened.pop().close()
+        for held in list(self._opened):
+            held.close()
         self._local = threading.local()
 
     @contextlib.contextmanager
@@ -170,12 +191,14 @@ class Journal:
             )
 
     def ask_cancel(self, name: str) -> None:
-        """Ask whoever works on the run to stop; a run that only waits is stopped at once."""
+        """Ask whoever works on the run to stop; a run that nobody works on is stopped at once."""
         with self._change() as journal:
             journal.execute(
-                "UPDATE runs SET cancel = 1, state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END"
-                " WHERE id = ? AND state IN ('queued', 'running')",
-                (name,),
+                "UPDATE runs SET cancel = 1,"
+                " state = CASE state WHEN 'running' THEN state ELSE 'cancelled' END,"
+                " finished = CASE state WHEN 'running' THEN finished ELSE ? END"
+                " WHERE id = ? AND state IN ('queued', 'running', 'interrupted')",
+                (time.time(), name),
             )
 
     def sweep(self) -> list[Run]:
@@ -185,7 +208,8 @@ class Journal:
             return gone
         with self._change() as journal:
             journal.executemany(
-                "UPDATE runs SET state = 'interrupted', eta = NULL"
+                "UPDATE runs SET eta = NULL,"
+                " state = CASE cancel WHEN 1 THEN 'cancelled' ELSE 'interrupted' END"
                 " WHERE id = ? AND owner = ? AND state IN ('queued', 'running')",
                 [(run.id, run.owner) for run in gone],
             )
@@ -243,4 +267,5 @@ def _run(row: sqlite3.Row) -> Run:
     values = dict(row)
     for name in ("created", "started", "finished"):
         values[name] = datetime.fromtimestamp(values[name], UTC) if values[name] else None
-    return Run(**values | {"task": Task.of(json.loads(values["task"])), "cancel": bool(values["cancel"])})
+    told = values.pop("task")
+    return Run(**values | {"told": told, "cancel": bool(values["cancel"])})

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import hashlib
-import inspect
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -26,11 +27,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from engine.fields import Invalid
+import filelock
+
 from engine.journal import Owner, Run
-from engine.methods import method, methods
+from engine.methods import method
 from engine.runs import Store
-from engine.sources import digest, evidence
+from engine.sources import absolute, digest, evidence
 from engine.tasks import Task
 
 LOOK = 0.05  # s between two looks at the cancel flag
@@ -40,22 +42,28 @@ REPORT = 0.2  # s between two entries of progress
 
 
 def devices() -> list[str]:
-    """One lane for each GPU, else one for the processor."""
-    found = Path("/proc/driver/nvidia/gpus")
-    count = len(list(found.iterdir())) if found.is_dir() else 0
-    return [str(number) for number in range(count)] or ["cpu"]
+    """One lane for each GPU that this process may use, else one for the processor."""
+    allowed, found = os.environ.get("CUDA_VISIBLE_DEVICES"), Path("/proc/driver/nvidia/gpus")
+    if allowed is not None:
+        return [each.strip() for each in allowed.split(",") if each.strip()] or ["cpu"]
+    return [str(number) for number in range(len(list(found.iterdir())))] if found.is_dir() else ["cpu"]
+
+
+@functools.cache
+def engine_digest() -> str:
+    """A hash of every line of the engine: what an older one computed is not taken for today's."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def key_of(task: Task) -> tuple[str, dict[str, str], dict[str, str]]:
-    """What decides a result: the task, the content of its sources, the text of its method; and versions."""
+    """What decides a result: the task, the content of its sources, the engine; and the versions below it."""
     names = [use.name for use in task.sources if use.role != "reference"]
     names += [task.gauges.source] if task.gauges else []
-    inputs = {name: digest(name) for name in sorted(set(names))}
-    text = Path(inspect.getfile(methods()[task.method])).read_bytes()
-    inputs["method"] = hashlib.sha256(text).hexdigest()
+    inputs = {name: digest(name) for name in sorted(set(names))} | {"engine": engine_digest()}
     packages = ("rainloom", "numpy", "scipy", "xarray", "zarr", "torch")
     versions = {name: metadata.version(name) for name in packages} | {"python": sys.version.split()[0]}
-    told = json.dumps([task.hash, inputs], sort_keys=True)
+    told = json.dumps([task.hash, inputs, versions], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest(), inputs, versions
 
 
@@ -74,19 +82,22 @@ class Runner:
     def submit(self, task: Task, *, fresh: bool = False) -> Run:
         """Ask for a task. What was computed before is found again; what was broken off goes on."""
         method(task.method, task.settings).accept(task)
+        task = absolute(task)
         key, inputs, versions = key_of(task)
-        known = None if fresh else self.store.find(key)
-        if known:
-            return known if known.state == "done" or known.under_way else self.resume(known.id)
         evidence(task)  # a missing hour or an empty domain is told now, not after a wait
-        run = self.store.add(task, key, inputs, versions, owner=self._owner.name, origin=self.origin)
+        with filelock.FileLock(self.store.root / "submit.lock"):  # two clicks are one run
+            known = None if fresh else self.store.find(key)
+            if known:
+                return self.resume(known.id)
+            run = self.store.add(task, key, inputs, versions, owner=self._owner.name, origin=self.origin)
         self._line.put(run.id)
         return run
 
     def resume(self, name: str) -> Run:
         """Compute what a run still lacks."""
+        self.store.sweep()
         run = self.store.get(name)
-        if run.state == "done" or run.under_way:
+        if run.under_way or (run.state == "done" and self.store.intact(run.id)):
             return run
         self.store.queue(run.id, self._owner.name, self.origin)
         self._line.put(run.id)
@@ -125,10 +136,18 @@ class Lane(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while (name := self.runner._line.get()) is not None and not self.runner._closing.is_set():
-            with contextlib.suppress(Invalid):  # a run that was deleted meanwhile
-                self._work(name)
-        self._end_process()
+        try:
+            while (name := self.runner._line.get()) is not None and not self.runner._closing.is_set():
+                try:
+                    self._work(name)
+                except Exception as error:  # a full disk, say: this run fails, the lane goes on
+                    logging.getLogger("rainloom").exception("run %s", name)
+                    self._end_process()
+                    with contextlib.suppress(Exception):
+                        why = f"{type(error).__name__}: {error}".splitlines()[0]
+                        self.store.update(name, state="failed", error=why, finished=time.time(), eta=None)
+        finally:
+            self._end_process()
 
     def _work(self, name: str) -> None:
         run = self.store.get(name)
@@ -136,7 +155,9 @@ class Lane(threading.Thread):
             return
         self.store.update(name, state="running", started=time.time(), stage="", attempts=run.attempts + 1)
         state, error = self._follow(name)
-        if state == "lost" and run.attempts + 1 < ATTEMPTS and not self.runner._closing.is_set():
+        if state == "lost" and self.runner._closing.is_set():
+            state, error = "interrupted", ""
+        if state == "lost" and run.attempts + 1 < ATTEMPTS:
             self.store.update(name, state="queued", stage="starting again", error=error)
             self.runner._line.put(name)
             return
@@ -164,7 +185,7 @@ class Lane(threading.Thread):
                 reported = now
             if self.runner._closing.is_set():
                 self._end_process()
-                return "interrupted", ""
+                return ("cancelled" if asked else "interrupted"), ""
             if asked and now - asked > PATIENCE:
                 self._end_process()
                 return "cancelled", ""

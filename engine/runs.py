@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,9 +62,23 @@ class Store(Journal):
     def sweep(self) -> list[Run]:
         gone = super().sweep()
         for run in gone:
-            for leftover in self.folder(run.id).rglob("*.partial"):
+            for leftover in [*self.folder(run.id).rglob("*.partial")]:
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
                 leftover.unlink(missing_ok=True)
         return gone
+
+    def intact(self, name: str) -> bool:
+        """Whether the ensemble is there and can be opened; not whether every bit of it is right."""
+        try:
+            task = self.get(name).task
+            shape = (task.members, len(task.period.times), *task.grid.shape)
+            return zarr.open_array(self._rain(name), mode="r").shape == shape
+        except Exception:  # a damaged store makes its library say many things
+            return False
+
+    def _rain(self, name: str) -> Path:
+        return self.folder(name) / "ensemble.zarr" / "rain"
 
     def folder(self, name: str) -> Path:
         return self.root / "runs" / name
@@ -99,26 +114,28 @@ class Store(Journal):
     def prepare(self, name: str, task: Task) -> None:
         """Make the empty ensemble, as a whole or not at all."""
         target = self.folder(name) / "ensemble.zarr"
-        if target.exists():
+        if self.intact(name):
             return
-        unfinished = self.folder(name) / f"{uuid.uuid4().hex[:8]}.partial.zarr"
+        shutil.rmtree(target, ignore_errors=True)  # members in it are found missing, and computed again
+        unfinished = self.folder(name) / f"{uuid.uuid4().hex[:8]}.partial"
         shape = (len(task.period.times), *task.grid.shape)
         layout = {"chunks": (1, 1, *task.grid.shape), "shards": (1, *shape), "_FillValue": np.float32(np.nan)}
         write_zarr(template(task), unfinished, rain=layout)
+        for path in [*unfinished.rglob("*"), unfinished]:
+            flush(path)
         unfinished.replace(target)
         flush(target.parent)
 
     def commit(self, name: str, member: int, values: np.ndarray) -> None:
         """Write a member, flush it, and only then enter it in the journal."""
         values = np.ascontiguousarray(values, dtype=np.float32)
-        target = self.folder(name) / "ensemble.zarr" / "rain"
+        target = self._rain(name)
         array = zarr.open_array(target, mode="r+")
         array[member] = values
         file = target / "c" / str(member) / "0" / "0" / "0"
         if file.exists():  # a member that is missing everywhere is all fill value and has no file
-            flush(file)
-            for folder in (file.parent, file.parents[1], file.parents[2], file.parents[3]):
-                flush(folder)
+            for path in (file, *file.parents[:5]):  # up to the array's own folder, which names `c`
+                flush(path)
         self.enter(name, member, digest(values))
 
     def verify(self, name: str) -> list[int]:
@@ -127,9 +144,8 @@ class Store(Journal):
 
     def _digest(self, name: str, member: int) -> str:
         try:
-            array = zarr.open_array(self.folder(name) / "ensemble.zarr" / "rain", mode="r")
-            return digest(np.asarray(array[member]))
-        except (OSError, ValueError, RuntimeError):  # gone, or bits that no longer decode
+            return digest(np.asarray(zarr.open_array(self._rain(name), mode="r")[member]))
+        except Exception:  # gone, or bits that no longer decode: each codec has its own word for it
             return ""
 
     def ensemble(self, name: str) -> xr.DataArray:
@@ -151,7 +167,7 @@ class Store(Journal):
         """The early picture of a run (time, lat, lon), if there is one."""
         try:
             values = np.load(self.folder(name) / "preview.npy", allow_pickle=False)
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError, EOFError):
             return None
         return xr.DataArray(values, coordinates(self.get(name).task, members=None), name="rain", attrs=RAIN)
 

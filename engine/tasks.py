@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from engine.fields import Box, Grid, Invalid, Period, number, whole
+from engine.fields import Box, Grid, Invalid, Period, brief, number, whole
 
 Role = Literal["background", "predictor", "reference"]
 ROLES: Mapping[str, str] = {
@@ -26,17 +26,18 @@ ROLES: Mapping[str, str] = {
     "reference": "kept from the method, only for judging its result",
 }
 MOST_MEMBERS = 1000
+MOST_CELLS = 10**11  # members x times x cells: 400 GB of float32
 
 
 def entries(name: str, value: Any, known: Iterable[str]) -> dict[str, Any]:
     """A mapping with known keys only."""
     if not isinstance(value, Mapping):
-        raise Invalid(f"{name}: got {value!r}; give entries such as {', '.join(list(known)[:3])}")
+        raise Invalid(f"{name}: got {brief(value)}; give entries such as {', '.join(list(known)[:3])}")
     for key in value:
         if key not in set(known):
             near = difflib.get_close_matches(str(key), list(known), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise Invalid(f"{name}.{key}: unknown entry; {hint}")
+            raise Invalid(f"{name}.{brief(key)[1:-1]}: unknown entry; {hint}")
     return dict(value)
 
 
@@ -53,15 +54,19 @@ class Use:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
-            raise Invalid(f"source.name: got {self.name!r}; give a layer as front/satellite, or a path")
+            raise Invalid(f"source.name: got {brief(self.name)}; give a layer as front/satellite, or a path")
         if self.role not in get_args(Role):
-            raise Invalid(f"source.role: got {self.role!r} for {self.name}; give {', '.join(ROLES)}")
+            raise Invalid(f"source.role: got {brief(self.role)} for {self.name}; give {', '.join(ROLES)}")
 
     @classmethod
     def of(cls, value: Any) -> Use:
         if isinstance(value, Use):
             return value
-        return cls(value) if isinstance(value, str) else cls(**entries("source", value, names_of(cls)))
+        if isinstance(value, str):
+            return cls(value)
+        told = entries("source", value, names_of(cls))
+        told.setdefault("name", "")
+        return cls(**told)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Gauges:
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str) or not self.source.strip():
-            raise Invalid(f"gauges.source: got {self.source!r}; give a layer as front/gauges, or a path")
+            raise Invalid(f"gauges.source: got {brief(self.source)}; give a layer as front/gauges, or a path")
         held: Any = self.hold_out
         if isinstance(held, list | tuple):
             held = tuple(sorted(str(each) for each in held))
@@ -87,8 +92,8 @@ class Gauges:
             held = number("gauges.hold_out", held, 0, 0.95)
         object.__setattr__(self, "hold_out", held)
         object.__setattr__(self, "seed", whole("gauges.seed", self.seed, 0, 2**63 - 1))
-        if isinstance(self.ignore, str):
-            raise Invalid(f"gauges.ignore: got {self.ignore!r}; give a list of gauge names")
+        if not isinstance(self.ignore, list | tuple):
+            raise Invalid(f"gauges.ignore: got {brief(self.ignore)}; give a list of gauge names")
         object.__setattr__(self, "ignore", tuple(sorted(str(each) for each in self.ignore)))
 
     def split(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -131,20 +136,28 @@ class Task:
                 raise Invalid(f"period.{sorted(lacking)[0]}: missing; give a time such as 2020-07-01T00:00")
             object.__setattr__(self, "period", Period(**period))
         if not isinstance(self.method, str) or not self.method:
-            raise Invalid(f"method: got {self.method!r}; give a name such as kriging")
+            raise Invalid(f"method: got {brief(self.method)}; give a name such as kriging")
         if isinstance(self.sources, str | Mapping) or not isinstance(self.sources, Iterable):
-            raise Invalid(f"sources: got {self.sources!r}; give a list such as [front/satellite]")
+            raise Invalid(f"sources: got {brief(self.sources)}; give a list such as [front/satellite]")
         object.__setattr__(self, "sources", tuple(Use.of(each) for each in self.sources))
         if self.gauges is not None and not isinstance(self.gauges, Gauges):
             named: Any = {"source": self.gauges} if isinstance(self.gauges, str) else self.gauges
             gauges: dict[str, Any] = {"source": ""} | entries("gauges", named, names_of(Gauges))
             object.__setattr__(self, "gauges", Gauges(**gauges))
         if not isinstance(self.settings, Mapping):
-            raise Invalid(f"settings: got {self.settings!r}; give entries such as radius: 50")
-        object.__setattr__(self, "settings", dict(self.settings))
+            raise Invalid(f"settings: got {brief(self.settings)}; give entries such as radius: 50")
+        for key, value in self.settings.items():
+            if not isinstance(value, str | bool):
+                number(f"settings.{brief(key)[1:-1]}", value)
+        object.__setattr__(self, "settings", {str(key): value for key, value in self.settings.items()})
         object.__setattr__(self, "members", whole("members", self.members, 1, MOST_MEMBERS))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0, 2**63 - 1))
-        object.__setattr__(self, "title", str(self.title))
+        object.__setattr__(self, "title", str(self.title or ""))
+        cells = self.members * len(self.period.times) * self.grid.shape[0] * self.grid.shape[1]
+        if cells > MOST_CELLS:
+            raise Invalid(
+                f"task: {cells:.2g} values are too many; ask for a smaller domain, period or ensemble"
+            )
 
     @property
     def grid(self) -> Grid:
@@ -153,7 +166,7 @@ class Task:
     @property
     def hash(self) -> str:
         told = {key: value for key, value in self.as_entries().items() if key != "title"}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_plain(told), sort_keys=True).encode()).hexdigest()
 
     def __hash__(self) -> int:
         return hash(self.hash)
@@ -189,8 +202,25 @@ class Task:
     def of_yaml(cls, text: str) -> Task:
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except RecursionError:
+            raise Invalid("task: not YAML: it is nested too deeply") from None
+        except (
+            yaml.YAMLError,
+            ValueError,
+            KeyError,
+            AttributeError,
+        ) as error:  # PyYAML lets some of its own out
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}: " if mark else ""
-            raise Invalid(f"task: not YAML: {where}{getattr(error, 'problem', error)}") from None
+            why = str(getattr(error, "problem", None) or error).splitlines()[0]
+            raise Invalid(f"task: not YAML: {where}{why}") from None
         return cls.of(value)
+
+
+def _plain(value: Any) -> Any:
+    """Equal values written alike: 2.0 as 2, in lists and mappings too."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -11,6 +11,7 @@ This is the process that may load torch, use all of a device, run out of memory,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -32,6 +33,7 @@ def work(store: Store, name: str, cancelled: Callable[[], bool], tell: Tell) -> 
     task = store.get(name).task
     with store.claim(name):
         store.prepare(name, task)
+        (store.folder(name) / "error.txt").unlink(missing_ok=True)
         if broken := store.verify(name):
             store.forget(name, broken)
         finished = store.finished(name)
@@ -63,7 +65,8 @@ def attempt(store: Store, name: str, cancelled: Callable[[], bool], tell: Tell) 
             "error": "out of memory; ask for a smaller domain, a coarser step or fewer hours",
         }
     except Exception as error:
-        write_safely(store.folder(name) / "error.txt", traceback.format_exc().encode())
+        with contextlib.suppress(OSError):  # a full disk must not hide its own message
+            write_safely(store.folder(name) / "error.txt", traceback.format_exc().encode())
         return {"end": "failed", "error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 

@@ -1,6 +1,6 @@
 """The virtual environment both commands run in: made once from the lock, repaired when broken.
 
-Only the standard library, and only syntax that any Python 3 reads, so that an unsupported
+Only the standard library, and only syntax that any Python from 3.4 on reads, so that an unsupported
 Python gets one clear line instead of a syntax error.
 
 `.venv/rainloom.json` is written last. It records what the environment was made from and which
@@ -8,6 +8,7 @@ entries site-packages held, so a half-made or damaged environment is noticed in 
 no record, another lock, a moved checkout, a missing package, an interpreter that does not start.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -37,15 +37,18 @@ def ensure():
     if not low <= sys.version_info[:2] < high:
         here = "{}.{} ({})".format(sys.version_info[0], sys.version_info[1], sys.executable)
         sys.exit("Rainloom needs Python 3.{} to 3.{}; this is {}".format(low[1], high[1] - 1, here))
-    if not healthy():
-        build()
+    try:
+        if not healthy():
+            build()
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on where it was.")
     return str(python())
 
 
 def origin():
     """What an environment must have been made from to be used as it is."""
-    text = LOCK.read_bytes() + str(ROOT).encode()
-    return hashlib.sha256(text + TORCH.encode() + sys.version.encode()).hexdigest()
+    about = "{} {} {}".format(ROOT, TORCH, sys.version_info[:2])
+    return hashlib.sha256(LOCK.read_bytes() + about.encode()).hexdigest()
 
 
 def packages():
@@ -54,43 +57,85 @@ def packages():
     return sorted(entry.name for folder in found for entry in folder.iterdir())
 
 
-def healthy():
+def clean():
+    """The caller's environment without what would lead the interpreter or pip elsewhere."""
+    stray = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV")
+    return {name: value for name, value in os.environ.items() if name not in stray}
+
+
+def whole():
+    """Whether the interpreter starts, is of this Python and finds every package that was installed."""
     try:
-        record = json.loads(RECORD.read_text())
-        if record["origin"] != origin() or not set(record["packages"]) <= set(packages()):
-            return False
-        return subprocess.run([str(python()), "-c", ""], timeout=60, check=False).returncode == 0
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError):
+        installed = json.loads(RECORD.read_text())["packages"]
+        told = "import sys; sys.exit(sys.version_info[:2] != {})".format(tuple(sys.version_info[:2]))
+        starts = subprocess.run([str(python()), "-c", told], timeout=60, env=clean()).returncode == 0
+        return starts and set(installed) <= set(packages())
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return False
 
 
+def healthy():
+    return whole() and json.loads(RECORD.read_text()).get("origin") == origin()
+
+
+@contextlib.contextmanager
+def alone():
+    """Two first starts at once: one builds, the other waits and finds it built."""
+    with open(str(VENV) + ".lock", "w") as lock:
+        if os.name != "nt":
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build():
-    print("Preparing .venv from the lock (once; some minutes, about 2.5 GB) ...", flush=True)
-    if VENV.is_symlink() or VENV.is_file():
-        VENV.unlink()
-    shutil.rmtree(VENV, ignore_errors=True)
+    with alone():
+        if healthy():
+            return
+        print("Preparing .venv from the lock (once; some minutes, about 2.5 GB) ...", flush=True)
+        # An environment that only lacks what is new in the lock is brought up to it; any other is made anew.
+        if not (whole() and install()):
+            create()
+            if not install():
+                sys.exit("Installing failed (see above). Mend the cause and run the same command again.")
+        RECORD.write_text(json.dumps({"origin": origin(), "packages": packages()}))
+        print("  done.", flush=True)
+
+
+def create():
     try:
-        venv.create(VENV, with_pip=True)
-    except (subprocess.CalledProcessError, OSError) as error:
-        sys.exit("cannot make {}: {}. On Debian or Ubuntu: apt install python3-venv".format(VENV, error))
+        import venv
+
+        if VENV.is_symlink() or VENV.is_file():
+            VENV.unlink()
+        shutil.rmtree(str(VENV), ignore_errors=True)
+        venv.create(str(VENV), with_pip=True)
+    except (ImportError, subprocess.CalledProcessError):
+        sys.exit("Python's venv or pip is missing. On Debian or Ubuntu: apt install python3-venv")
+    except OSError as error:
+        sys.exit("Cannot make {}: {}. Give this folder write permission, or copy it.".format(VENV, error))
+
+
+def install():
+    """Three calls of pip; whether all went well."""
     steps = [
         ("packages", ["--require-hashes", "--no-deps", "-r", str(LOCK)]),
         ("torch", [TORCH]),
         ("rainloom", ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]),
     ]
     for name, arguments in steps:
-        print(f"  installing {name} ...", flush=True)
+        print("  installing {} ...".format(name), flush=True)
         command = [str(python()), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        if subprocess.run(command + arguments, cwd=str(ROOT), check=False).returncode:
-            sys.exit(f"installing {name} failed (see above); mend the cause and run the same command again")
-    RECORD.write_text(json.dumps({"origin": origin(), "packages": packages()}))
-    print("  done.", flush=True)
+        if subprocess.run(command + arguments, cwd=str(ROOT), env=clean()).returncode:
+            return False
+    return True
 
 
 def run(*arguments):
     """Become the environment's Python with these arguments."""
     command = [ensure(), *arguments]
     if os.name == "nt":
-        sys.exit(subprocess.run(command, check=False).returncode)
+        sys.exit(subprocess.run(command, env=clean()).returncode)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execve(command[0], command, clean())

@@ -22,7 +22,8 @@ STEPS = [
 
 def main():
     bin_folder = os.path.dirname(environment.ensure())
-    clean = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PATH=bin_folder + os.pathsep + os.environ["PATH"])
+    clean = dict(environment.clean(), PYTHONDONTWRITEBYTECODE="1")
+    clean["PATH"] = bin_folder + os.pathsep + clean.get("PATH", "")
     failed = []
     for name, command in STEPS:
         begun = time.monotonic()

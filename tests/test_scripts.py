@@ -46,6 +46,10 @@ def tear_the_record(environment):
     environment.RECORD.write_text('{"origin": "')
 
 
+def write_nonsense(environment):
+    environment.RECORD.write_text("[]")
+
+
 def lose_a_package(environment):
     (environment.VENV / "lib" / "python3.11" / "site-packages" / "torch").rmdir()
 
@@ -60,7 +64,8 @@ def change_the_lock(environment):
 
 
 @pytest.mark.parametrize(
-    "damage", [lose_the_record, tear_the_record, lose_a_package, lose_the_interpreter, change_the_lock]
+    "damage",
+    [lose_the_record, tear_the_record, write_nonsense, lose_a_package, lose_the_interpreter, change_the_lock],
 )
 def test_damage_is_noticed_and_repaired(environment, monkeypatch, damage):
     built = []

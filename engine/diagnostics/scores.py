@@ -16,30 +16,32 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from engine.fields import Observations
+from engine.fields import Invalid, Observations
 
 DRAWS = 400
 
 
 def at_gauges(rain: xr.DataArray, gauges: Observations) -> xr.DataArray:
-    """The field (..., gauge, time) at the gauges' places; beyond the outermost centres the edge cell's."""
-    places = {
-        name: xr.DataArray(np.clip(here, rain[name].values[0], rain[name].values[-1]), dims="gauge")
-        for name, here in (("lat", gauges.lat), ("lon", gauges.lon))
-    }
-    steps = [part.interp(places) for _, part in rain.groupby("time", squeeze=False)] if rain.chunks else None
-    read = xr.concat(steps, "time") if steps else rain.interp(places)
+    """The field (..., gauge, time) at the gauges' places: up to half a cell beyond the outermost centres
+    the edge's value, farther out missing."""
+    places, inside = {}, np.ones(len(gauges), bool)
+    for name, here in (("lat", gauges.lat), ("lon", gauges.lon)):
+        centres = rain[name].values
+        half = (centres[-1] - centres[0]) / (len(centres) - 1) / 2 + 1e-9
+        inside &= (here >= centres[0] - half) & (here <= centres[-1] + half)
+        places[name] = xr.DataArray(np.clip(here, centres[0], centres[-1]), dims="gauge")
+    read = rain.interp(places).where(xr.DataArray(inside, dims="gauge"))
     return read.assign_coords(gauge=gauges.rain.gauge).transpose(..., "gauge", "time")
 
 
-def at_held_out(ensemble: xr.DataArray, gauges: Observations) -> list[dict[str, Any]]:
-    """CRPS, errors of the mean, and spread/skill, each with its 95% interval, n and M."""
-    forecast = at_gauges(ensemble, gauges)
-    observed = gauges.at(ensemble.indexes["time"]).rain
+def at_held_out(forecast: xr.DataArray, observed: xr.DataArray) -> list[dict[str, Any]]:
+    """CRPS, errors of the mean, and spread/skill of readings (member, gauge, time), each with its 95%
+    interval, n and M."""
     size = forecast.sizes["member"]
     mean = forecast.mean("member")
     error = mean - observed
     if size > 1:
+        # imported here: the library takes a second, and nothing else of this file needs it
         from scores.probability import crps_for_ensemble
 
         crps = crps_for_ensemble(forecast, observed, "member", method="fair", preserve_dims=["gauge", "time"])
@@ -61,11 +63,13 @@ def at_held_out(ensemble: xr.DataArray, gauges: Observations) -> list[dict[str, 
 def _rows(totals: Mapping[str, np.ndarray], counts: np.ndarray, size: int) -> list[dict[str, Any]]:
     draws = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
     n = int(counts.sum())
+    if n == 0:
+        raise Invalid("score: none of the gauges held out reports where and when the ensemble has a value")
 
     def of(statistic) -> tuple[float, float, float]:
         sums = {name: total.sum() / counts.sum() for name, total in totals.items()}
         again = {name: total[draws].sum(1) / counts[draws].sum(1) for name, total in totals.items()}
-        low, high = np.quantile(statistic(again), [0.025, 0.975])
+        low, high = np.nanquantile(statistic(again), [0.025, 0.975])
         return float(statistic(sums)), float(low), float(high)
 
     wanted = {
@@ -89,8 +93,10 @@ def _rows(totals: Mapping[str, np.ndarray], counts: np.ndarray, size: int) -> li
 def of_run(
     ensemble: xr.DataArray, gauges: Observations, others: Mapping[str, xr.DataArray]
 ) -> list[dict[str, Any]]:
-    """The ensemble's scores, and those of raw fields at the same gauges and hours."""
-    rows = [{"method": "ensemble"} | row for row in at_held_out(ensemble, gauges)]
-    for name, rain in others.items():
-        rows += [{"method": name} | row for row in at_held_out(rain.expand_dims("member"), gauges)]
-    return rows
+    """The ensemble's scores, and those of raw fields at exactly the same gauges and hours."""
+    readings = {"ensemble": at_gauges(ensemble, gauges)}
+    readings |= {name: at_gauges(rain.expand_dims("member"), gauges) for name, rain in others.items()}
+    observed = gauges.at(ensemble.indexes["time"]).rain
+    for read in readings.values():
+        observed = observed.where(read.notnull().all("member"))
+    return [{"method": name} | row for name, read in readings.items() for row in at_held_out(read, observed)]

@@ -13,18 +13,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import math
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from engine.fields import Box, Evidence, Invalid, Observations, Period
+from engine.fields import Box, Evidence, Invalid, Observations, Period, brief
 from engine.sources.cases import Case, cases, locate
-from engine.tasks import Task
+from engine.tasks import Task, Use
 
-__all__ = ["Case", "cases", "digest", "evidence", "held_out", "layer", "open_any", "readers"]
+__all__ = ["Case", "absolute", "cases", "digest", "evidence", "held_out", "layer", "open_any", "readers"]
 
 
 @functools.cache
@@ -35,18 +38,38 @@ def readers() -> tuple[ModuleType, ...]:
 
 
 def existing(path: str | Path) -> Path:
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise Invalid(f"source: no file {path}, and no case of that name; `rainloom cases` lists the cases")
-    return path
+    try:
+        found = Path(path).expanduser()
+        if found.exists():
+            return found
+    except (OSError, RuntimeError, ValueError):  # a name that no file can have
+        pass
+    raise Invalid(f"source: no file {brief(str(path))[1:-1]}, and no case of that name; see `rainloom cases`")
+
+
+def absolute(task: Task) -> Task:
+    """The same task with its files named from the root, so that it means the same in any folder."""
+
+    def whole(name: str) -> str:
+        return name if locate(name) else str(existing(name).resolve())
+
+    sources = tuple(Use(whole(use.name), use.role) for use in task.sources)
+    gauges = replace(task.gauges, source=whole(task.gauges.source)) if task.gauges else None
+    return replace(task, sources=sources, gauges=gauges)
 
 
 def open_any(path: str | Path) -> xr.DataArray | Observations:
     """Read a file with the reader that recognises its content."""
     path = existing(path)
-    for reader in readers():
-        if reader.sniff(path):
-            return reader.read(path)
+    try:
+        for reader in readers():
+            if reader.sniff(path):
+                return reader.read(path)
+    except Invalid:
+        raise
+    except Exception as error:  # whatever a broken file makes a library say
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Invalid(f"source: {path} cannot be read, it may be damaged ({why})") from error
     known = "; ".join(reader.TITLE for reader in readers())
     raise Invalid(f"source: {path} is of no kind that is read here ({known})")
 
@@ -92,8 +115,18 @@ def gauges_of(name: str) -> Observations:
     return found
 
 
+def matching(name: str, rain: xr.DataArray, period: Period) -> None:
+    """Refuse a source whose intervals are not the task's: an hour's mean is not that of three."""
+    interval = rain.attrs.get("interval", "1h")
+    if pd.Timedelta(interval) != period.step:
+        raise Invalid(
+            f"source {name}: speaks of intervals of {interval}, the task of {period.interval}; choose one"
+        )
+
+
 def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:
-    """The part of a field in a period and a box, with two cells around it for interpolation."""
+    """The part of a field in a period, over a box and two cells around it; missing where it says nothing."""
+    matching(name, rain, period)
     times = period.times
     known = rain.indexes["time"]
     if absent := sorted(set(times) - set(known)):
@@ -101,14 +134,19 @@ def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray
             f"source {name}: {len(absent)} of {len(times)} times are missing, the first {absent[0]}; "
             f"it holds {known[0]} to {known[-1]}"
         )
-    step = 2 * abs(float(rain.lon[1] - rain.lon[0]))
-    part = rain.sel(
-        time=times, lat=slice(box.south - step, box.north + step), lon=slice(box.west - step, box.east + step)
-    )
-    if part.sizes["lat"] < 2 or part.sizes["lon"] < 2:
-        raise Invalid(
-            f"source {name}: does not reach the domain {tuple(box)}; choose another domain or source"
-        )
+    part = rain.sel(time=times)
+    for axis, low, high in (("lat", box.south, box.north), ("lon", box.west, box.east)):
+        centres = rain[axis].values
+        step = (centres[-1] - centres[0]) / (len(centres) - 1)
+        first = math.floor((low - centres[0]) / step) - 2
+        last = math.ceil((high - centres[0]) / step) + 2
+        inside = range(max(first, 0), min(last, len(centres) - 1) + 1)
+        if len(inside) < 2:
+            raise Invalid(f"source {name}: does not reach the domain {tuple(box)}; choose another one")
+        part = part.isel({axis: list(inside)})
+        if centres[0] > low + step / 2 or centres[-1] < high - step / 2:
+            part = part.pad({axis: (inside[0] - first, last - inside[-1])}, constant_values=np.nan)
+            part = part.assign_coords({axis: centres[0] + step * np.arange(first, last + 1)})
     return part
 
 
@@ -116,7 +154,9 @@ def evidence(task: Task) -> Evidence:
     """What the method may see. Held-out and ignored gauges, and reference sources, are not in it."""
     fields: dict[str, dict[str, xr.DataArray]] = {}
     for use in task.sources:
-        if use.role != "reference":
+        if use.role == "reference":
+            matching(use.name, field_of(use.name), task.period)  # told now, not after the run
+        else:
             part = cut(use.name, field_of(use.name), task.domain, task.period)
             fields.setdefault(use.role, {})[use.name] = part.load()
     named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
@@ -136,6 +176,7 @@ def _side(task: Task, side: int) -> Observations | None:
     if task.gauges is None:
         return None
     inside = gauges_of(task.gauges.source).inside(task.domain)
+    matching(task.gauges.source, inside.rain, task.period)
     chosen = inside.select(task.gauges.split(inside.names)[side]).at(task.period.times)
     if not side and not np.isfinite(chosen.values).any():
         raise Invalid(f"gauges {task.gauges.source}: none in use reports inside the domain and the period")

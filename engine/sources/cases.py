@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,13 +64,24 @@ class Case:
 
 def cases() -> dict[str, Case]:
     """Every installed case by name; the user's own come after the shipped ones."""
-    files = [path for folder in (SHIPPED, home() / "cases") for path in sorted(folder.glob("*.nc"))]
-    return {path.stem: _case(path, path.stat().st_mtime_ns) for path in files}
+    found = {}
+    for path in _files():
+        try:
+            found[path.stem] = _case(path, path.stat().st_mtime_ns)
+        except (OSError, KeyError, ValueError) as error:  # one bad file must not hide the others
+            logging.getLogger("rainloom").warning("case %s cannot be read: %s", path, error)
+    return found
+
+
+def _files() -> list[Path]:
+    return [path for folder in (SHIPPED, home() / "cases") for path in sorted(folder.glob("*.nc"))]
 
 
 def locate(name: str) -> Case | None:
     """The case that a source's name speaks of, if there is one."""
-    return cases().get(name.partition("/")[0]) if "/" in name else None
+    stem, _, layer = name.partition("/")
+    named = [path for path in _files() if path.stem == stem] if layer else []
+    return _case(named[-1], named[-1].stat().st_mtime_ns) if named else None
 
 
 @functools.lru_cache(maxsize=64)

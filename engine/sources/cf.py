@@ -39,6 +39,7 @@ RATES = {
 }
 DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "cm": 10.0, "m": 1000.0}
 RAIN_NAMES = ("rain", "precip", "pr", "tp", "mtpr")
+PACKING = 0.01  # mm/h below zero that packing may leave, and no more
 AXES = {
     "time": ("time", "valid_time"),
     "lat": ("lat", "latitude"),
@@ -71,13 +72,21 @@ def _rain(whole: xr.Dataset, where: str) -> xr.DataArray:
         many = f"several could be rain: {', '.join(map(str, found))}" if found else "no rain"
         raise Invalid(f"{where}: {many}; it holds {listed or 'nothing'}")
     rain, bounds = _named(whole[found[0]], where), _bounds(whole)
-    times = pd.DatetimeIndex(bounds[:, 1] if bounds is not None else rain.indexes["time"])
-    interval = _interval(rain, bounds, where)
+    times = rain.indexes["time"] if bounds is None else bounds.max(1)
+    if not isinstance(pd.Index(times), pd.DatetimeIndex):
+        raise Invalid(f"{where}: its times are of no standard calendar; convert them first")
+    interval = _interval(rain, times, bounds, where)
     unit = str(rain.attrs.get("units"))
     hours = interval / pd.Timedelta("1h")
     factor = RATES[unit] if unit in RATES else DEPTHS[unit] / hours
-    rain = rain.assign_coords(time=times, lon=wrap(rain.lon)).sortby(["time", "lat", "lon"])
+    rain = rain.assign_coords(time=pd.DatetimeIndex(times), lon=wrap(rain.lon)).sortby(["time", "lat", "lon"])
     rain = (rain * np.float32(factor)).astype(np.float32).rename("rain")
+    lowest, highest = float(rain.min()), float(rain.max())
+    if lowest < -PACKING or highest == np.inf:
+        raise Invalid(
+            f"{where}: holds {lowest:g} to {highest:g} mm/h, which is no rain; mark what is missing"
+        )
+    rain = rain.clip(min=0)
     rain.attrs = {"units": UNIT, "interval": spelled(interval), "units_found": unit}
     order = [name for name in ("member", "time", "lat", "lon") if name in rain.dims]
     return check(rain.reset_coords(drop=True).transpose(*order), where)
@@ -113,11 +122,11 @@ def _bounds(whole: xr.Dataset) -> np.ndarray | None:
     return None
 
 
-def _interval(rain: xr.DataArray, bounds: np.ndarray | None, where: str) -> Any:
+def _interval(rain: xr.DataArray, times: Any, bounds: np.ndarray | None, where: str) -> Any:
     # a pandas Timedelta; its own annotation also allows NaT, which the checks exclude
     if "interval" in rain.attrs:
         return pd.Timedelta(rain.attrs["interval"])
-    lengths = bounds[:, 1] - bounds[:, 0] if bounds is not None else np.diff(rain.time.values)
-    if not len(lengths) or len(set(lengths)) > 1:
+    lengths = np.ptp(bounds, axis=1) if bounds is not None else np.diff(np.sort(times))
+    if not len(lengths) or len(set(lengths)) > 1 or not lengths[0] > np.timedelta64(0):
         raise Invalid(f"{where}: the times are not evenly spaced, so the interval of the rain is not known")
     return pd.Timedelta(lengths[0])

@@ -60,3 +60,27 @@ def test_an_existing_file_is_kept_unless_told(ensemble, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["x.nc"]
     with pytest.raises(Invalid, match="no format"):
         export(ensemble, tmp_path / "x", "gif")
+
+
+def test_a_folder_is_never_replaced_by_a_file(ensemble, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "a").write_text("mine")
+    for kind in ("netcdf", "zarr"):
+        with pytest.raises(Invalid, match="is a folder and no Zarr store"):
+            export(ensemble, tmp_path / "precious", kind, replace=True)
+    assert (tmp_path / "precious" / "a").read_text() == "mine"
+    store = export(ensemble, tmp_path / "x.zarr", "zarr")
+    assert export(ensemble, store, "zarr", replace=True) == store
+
+
+def test_coordinates_have_no_fill_value(ensemble, tmp_path):
+    path = export(ensemble, tmp_path / "x.nc", "netcdf")
+    with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as whole:
+        for name in ("lat", "lon", "time", "time_bnds"):
+            assert "_FillValue" not in whole[name].attrs, name
+
+
+def test_a_grid_of_a_twelfth_of_a_degree_is_known_again():
+    grid = Grid(Box(100, 20, 125, 45), 1 / 12)
+    field = rain(np.zeros((1, *grid.shape)), ["2020"], grid.lat, grid.lon)
+    assert Grid.of(field).shape == grid.shape

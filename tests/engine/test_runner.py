@@ -1,12 +1,13 @@
 """Jobs: a run finishes, is found again, is cancelled, and survives whoever dies."""
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 
 import pytest
 
-from engine.fields import Invalid
+from engine.fields import Box, Invalid, Period
 from engine.runner import Runner
 from engine.runs import Store
 from tests.conftest import wait
@@ -106,6 +107,11 @@ def test_a_waiting_run_can_be_cancelled(store, runner, task):
         ({"sources": ("small/nothing",)}, "no such layer"),
         ({"sources": ("nowhere.nc",)}, "no file nowhere.nc"),
         ({"method": "interpolation"}, "set members: 1"),
+        ({"period": Period("2020-07-01T00:00", "2020-07-01T06:00", "3h")}, "intervals of 1h, the task of 3h"),
+        (
+            {"domain": Box(100, 10, 104, 14), "gauges": None, "method": "interpolation", "members": 1},
+            "not reach",
+        ),
     ],
 )
 def test_a_bad_task_is_refused_before_it_runs(store, runner, task, change, told):
@@ -115,8 +121,6 @@ def test_a_bad_task_is_refused_before_it_runs(store, runner, task, change, told)
 
 
 def test_hours_that_are_missing_are_told_at_once(store, runner, task):
-    from engine.fields import Period
-
     with pytest.raises(Invalid, match="of 12 times are missing"):
         runner.submit(replace(task, period=Period("2020-07-01T00:00", "2020-07-01T12:00")))
 
@@ -127,3 +131,51 @@ def test_a_failure_is_one_line_with_the_details_kept(store, runner, task):
     assert failed.state == "failed"
     assert "settings.nonsense" in failed.error
     assert "\n" not in failed.error
+
+
+def test_a_lane_survives_what_no_one_foresaw(store, runner, task, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(runner._lanes[0], "_follow", lambda name: 1 / 0)
+        run = ended(store, runner.submit(task).id)
+    assert (run.state, run.error) == ("failed", "ZeroDivisionError: division by zero")
+    assert ended(store, runner.resume(run.id).id).state == "done"
+
+
+def test_many_clicks_are_one_run(store, runner, task):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as clicks:
+        names = {run.id for run in clicks.map(lambda _: runner.submit(task), range(4))}
+    assert len(names) == 1
+    runner.cancel(names.pop())
+
+
+def test_a_run_whose_folder_was_lost_is_computed_again(store, runner, task):
+    run = ended(store, runner.submit(task).id)
+    before = store.finished(run.id)
+    shutil.rmtree(store.folder(run.id) / "ensemble.zarr")
+    again = ended(store, runner.submit(task).id)
+    assert again.id == run.id
+    assert store.finished(run.id) == before
+    assert store.verify(run.id) == []
+
+
+def test_a_cancel_holds_even_if_nobody_could_obey(store, task):
+    run = store.add(task, "k", {}, {}, state="running", owner="nobody")
+    store.ask_cancel(run.id)
+    store.sweep()
+    assert store.get(run.id).state == "cancelled"
+    left = store.add(task, "k", {}, {}, state="interrupted")
+    store.ask_cancel(left.id)
+    assert store.get(left.id).state == "cancelled"
+
+
+def test_files_are_named_from_the_root(store, runner, task, tmp_path, monkeypatch):
+    from engine.formats import export
+    from tests.conftest import small_world
+
+    export(small_world()[1], tmp_path / "seen.nc", "netcdf")
+    monkeypatch.chdir(tmp_path)
+    run = ended(store, runner.submit(replace(task, sources=("seen.nc",))).id)
+    assert run.state == "done", run.error
+    assert run.task.sources[0].name == str(tmp_path / "seen.nc")

@@ -184,3 +184,48 @@ def test_a_task_is_kept_as_it_was(store, task):
     name = begin(store, task)
     assert store.get(name).task == task
     assert json.dumps(task.as_entries())
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_whole_again(home):
+    import sqlite3
+
+    home.mkdir()
+    half = sqlite3.connect(home / "journal.sqlite")
+    half.execute("CREATE TABLE clock (tick INTEGER NOT NULL)")
+    half.commit()
+    half.close()
+    store = Store()
+    assert store.version() == 0
+    assert store.runs() == []
+    store.close()
+
+
+def test_one_row_that_no_longer_reads_hides_nothing(store, task):
+    good, bad = begin(store, task), begin(store, task)
+    store.update(bad, task='{"domain": 1}', state="running", owner="nobody")
+    assert {run.id for run in store.runs()} == {good, bad}
+    assert {run.id for run in store.sweep()} == {good, bad}
+    with pytest.raises(Invalid, match="missing"):
+        _ = store.get(bad).task
+
+
+def test_connections_end_with_their_threads(store):
+    def look():
+        store.version()
+
+    for _ in range(20):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    assert len(store._opened) <= 2
+
+
+def test_broken_metadata_is_made_anew(store, task):
+    name = begin(store, task)
+    store.commit(name, 0, member(task, 1))
+    (store.folder(name) / "ensemble.zarr" / "rain" / "zarr.json").write_text("[]")
+    assert not store.intact(name)
+    assert store.verify(name) == [0]
+    store.prepare(name, task)
+    store.commit(name, 0, member(task, 1))
+    assert store.verify(name) == []

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.diagnostics.scores import at_gauges, at_held_out
+from engine.diagnostics.scores import at_gauges, of_run
 from engine.diagnostics.tables import Table
-from engine.fields import Box, Grid, Observations, rain
+from engine.fields import Box, Grid, Invalid, Observations, rain
 
 GRID = Grid(Box(110, 28, 114, 32), 0.5)
 TIMES = pd.date_range("2020-07-01T01:00", periods=5, freq="1h")
@@ -35,7 +35,7 @@ def test_scores_equal_their_formulas():
     lat, lon = random.uniform(28.5, 31.5, places), random.uniform(110.5, 113.5, places)
     rows = {
         row["metric"]: row
-        for row in at_held_out(rain(values, TIMES, GRID.lat, GRID.lon), gauges(observed, lat, lon))
+        for row in of_run(rain(values, TIMES, GRID.lat, GRID.lon), gauges(observed, lat, lon), {})
     }
     members = values[:, :, 0, 0].T  # time, member
     known = np.isfinite(observed)
@@ -58,7 +58,7 @@ def test_an_honest_ensemble_has_spread_over_skill_one():
     values = random.normal(10, 2, (8, 5, 1, 1)) * np.ones((1, 1, *GRID.shape))
     rows = {
         row["metric"]: row["value"]
-        for row in at_held_out(rain(values, TIMES, GRID.lat, GRID.lon), gauges(truth, lat, lon))
+        for row in of_run(rain(values, TIMES, GRID.lat, GRID.lon), gauges(truth, lat, lon), {})
     }
     assert rows["spread/skill"] == pytest.approx(1, abs=0.25)
 
@@ -67,10 +67,27 @@ def test_one_member_is_scored_by_its_error():
     field = rain(np.ones((1, 5, *GRID.shape)), TIMES, GRID.lat, GRID.lon)
     rows = {
         row["metric"]: row["value"]
-        for row in at_held_out(field, gauges(np.zeros((3, 5)), [29, 30, 31], [111] * 3))
+        for row in of_run(field, gauges(np.zeros((3, 5)), [29, 30, 31], [111] * 3), {})
     }
     assert "spread/skill" not in rows
     assert rows["CRPS"] == 1
+
+
+def test_raw_fields_are_scored_at_the_same_gauges_and_hours():
+    field = rain(np.ones((2, 5, *GRID.shape)), TIMES, GRID.lat, GRID.lon)
+    radar = field.isel(member=0, drop=True).copy()
+    radar[:2] = np.nan
+    observed = gauges(np.zeros((3, 5)), [29, 30, 31], [111] * 3)
+    rows = of_run(field, observed, {"radar": radar})
+    assert {row["n"] for row in rows} == {9}
+    with pytest.raises(Invalid, match="none of the gauges"):
+        of_run(field, gauges(np.full((1, 5), np.nan), [29], [111]), {})
+
+
+def test_a_gauge_outside_the_field_is_not_read():
+    field = rain(np.ones((5, *GRID.shape)), TIMES, GRID.lat, GRID.lon)
+    read = at_gauges(field, gauges(np.zeros((3, 5)), [28.1, 27.9, 60], [110.1, 111, 111]))
+    assert np.isfinite(read).all("time").values.tolist() == [True, False, False]
 
 
 def test_a_table_lines_up_chinese_and_numbers():

@@ -135,3 +135,65 @@ def test_a_run_is_a_source_too(task, home):
     store.close()
     assert isinstance(found, xr.DataArray)
     assert found.dims == ("member", "time", "lat", "lon")
+
+
+def test_a_source_that_covers_a_part_is_missing_elsewhere(task):
+    wide = Task.of(task.as_entries() | {"domain": [108, 27, 115, 33]})
+    seen = evidence(wide).of("background")["small/satellite"]
+    check(seen)
+    assert float(seen.lon[0]) < 108
+    assert float(seen.lat[-1]) > 33
+    inside = seen.sel(lat=slice(28, 32), lon=slice(110, 114))
+    assert np.isfinite(inside).all()
+    assert int(np.isfinite(seen).sum()) == inside.size
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda one: one.assign_coords(lon=[178.0, 179, 180, 181]), "not equally wide"),
+        (lambda one: one.assign_coords(lon=[100.0, 101, 105, 120]), "not equally wide"),
+        (lambda one: one.where(one.rain > 0.5, -9999.0), "which is no rain"),
+        (lambda one: one.where(one.rain > 0.5, np.inf), "which is no rain"),
+        (lambda one: one.isel(time=[0, 0]), "not evenly spaced"),
+    ],
+)
+def test_impossible_fields_are_refused(tmp_path, change, told):
+    rain = np.random.default_rng(0).random((2, 3, 4))
+    times = np.array(["2020-01-01T01", "2020-01-01T02"], "M8[ns]")
+    axes = {"time": times, "lat": [0.0, 1, 2], "lon": [0.0, 1, 2, 3]}
+    whole = xr.Dataset({"rain": (("time", "lat", "lon"), rain, {"units": "mm"})}, axes)
+    changed = change(whole)
+    changed.rain.attrs["units"] = "mm"
+    changed.rain.encoding["_FillValue"] = None
+    changed.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    with pytest.raises(Invalid, match=told):
+        open_any(tmp_path / "x.nc")
+
+
+def test_descending_times_are_turned_round(tmp_path):
+    truth, _, _ = small_world()
+    hours = truth.isel(time=slice(None, None, -1)).drop_attrs().assign_attrs(units="mm")
+    hours.to_dataset(name="rain").to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    found = open_any(tmp_path / "x.nc")
+    assert isinstance(found, xr.DataArray)
+    np.testing.assert_allclose(found.values, truth.values)
+
+
+def test_damage_is_told_in_one_line(tmp_path, home):
+    truth, _, _ = small_world()
+    path = export(truth, tmp_path / "x.nc", "netcdf")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(Invalid, match="may be damaged") as refused:
+        open_any(path)
+    assert "\n" not in str(refused.value)
+    (home / "cases").mkdir(parents=True, exist_ok=True)
+    (home / "cases" / "oops.nc").write_text("junk")
+    assert "front" in cases()
+    assert "oops" not in cases()
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/x", "x" * 5000, "a\0b"])
+def test_names_no_file_can_have_are_refused(name):
+    with pytest.raises(Invalid, match="no file"):
+        layer(name)

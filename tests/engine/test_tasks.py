@@ -40,9 +40,9 @@ def test_spelling_does_not_change_the_hash_but_content_does():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"members": 0}, "members: got 0; give a number from 1"),
+        ({"members": 0}, "members: got 0; give a whole number from 1"),
         ({"members": 1.5}, "members: got 1.5; give a whole number"),
-        ({"members": True}, "members: got True"),
+        ({"members": True}, "members: got True; give a number"),
         ({"memebrs": 3}, "task.memebrs: unknown entry; did you mean 'members'"),
         ({"seed": -1}, "seed: got -1"),
         ({"step": "fine"}, "grid.step: got 'fine'"),
@@ -53,12 +53,43 @@ def test_spelling_does_not_change_the_hash_but_content_does():
         ({"period": {"start": "2020-07-01"}}, "period.end: missing"),
         ({"period": "July"}, "period: got 'July'"),
         ({"settings": [1]}, "settings: got"),
+        ({"settings": {"a": float("nan")}}, "settings.a: got nan"),
+        ({"settings": {"a": b"x"}}, "settings.a: got b'x'"),
+        ({"members": 10**400}, "members: got a number of many digits"),
+        ({"step": 10**400}, "grid.step: got a number of many digits"),
+        ({"sources": [{"role": "background"}]}, "source.name: got ''"),
+        ({"sources": ["x" * 500, 3]}, "source: got 3"),
+        ({"gauges": {"source": "g", "ignore": 5}}, "gauges.ignore: got 5"),
+        ({"period": {"start": 20200701, "end": 20200702}}, "period.start: got 20200701; give a time"),
+        ({"period": {"start": "2020-07-01", "end": "2020-07-02", "step": 3600}}, "period.step: got 3600"),
+        ({"period": {"start": "2020-07-01", "end": "2020-07-02", "step": "90ms"}}, "period.step"),
+        ({"a\nb": 1}, "unknown entry"),
+        ({"step": 0.001, "members": 1000}, "values are too many"),
     ],
 )
 def test_bad_entries_are_named(change, told):
     with pytest.raises(Invalid) as refused:
         Task.of(WHOLE | change)
     assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_numbers_are_kept_whole_and_written_alike():
+    big = 2**63 - 1
+    assert Task.of(WHOLE | {"seed": big}).seed == big
+    one, other = ({"power": 2}, {"power": 2.0})
+    assert Task.of(WHOLE | {"settings": one}).hash == Task.of(WHOLE | {"settings": other}).hash
+    assert Task.of(WHOLE | {"step": "0.1"}).hash == Task.of(WHOLE).hash
+    assert Task.of(WHOLE | {"title": None}).title == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["start: 2020-02-30", "a: !!timestamp abc", "a: !!bool abc", "[" * 20000, "a: \0", "- 1", "9" * 5000],
+)
+def test_hostile_yaml_is_one_line(text):
+    with pytest.raises(Invalid) as refused:
+        Task.of_yaml(text)
     assert "\n" not in str(refused.value)
 
 
