@@ -5,7 +5,11 @@ Read `fields` first (the words and conventions), then `tasks` (what is asked for
 """
 
 import os
+import threading
 from pathlib import Path
+
+# HDF5 is not safe to read from two threads at once.
+READING = threading.Lock()
 
 
 def home() -> Path:

@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from engine.values import Invalid, brief, instant, number, spelled
+
 DIMENSIONS = ("member", "time", "lat", "lon")
 UNIT = "mm h-1"
 MOST_TIMES = 100_000
@@ -35,50 +37,9 @@ EARTH_RADIUS_KM = 6371.0
 KM_PER_DEGREE = math.pi * EARTH_RADIUS_KM / 180.0
 
 
-class Invalid(ValueError):
-    """Bad input, told in one line: what, where, and what would do."""
-
-
-def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite number within bounds, or one line that says what would do."""
-    try:
-        result = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise Invalid(f"{name}: got {brief(value)}; give a number") from None
-    if not (math.isfinite(result) and low <= result <= high) or isinstance(value, bool):
-        bounds = f" from {low:g} to {high:g}" if math.isfinite(low + high) else f" of at least {low:g}"
-        raise Invalid(f"{name}: got {brief(value)}; give a number{bounds if math.isfinite(low) else ''}")
-    return result + 0.0  # -0 becomes 0
-
-
-def brief(value: Any) -> str:
-    """A value as it was given, short enough for a line."""
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**60 else "a number of many digits"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number within bounds."""
-    result = value if isinstance(value, int) and not isinstance(value, bool) else number(name, value)
-    if result != int(result) or not low <= result <= high:
-        raise Invalid(f"{name}: got {brief(value)}; give a whole number from {low} to {high}")
-    return int(result)
-
-
 def wrap(lon):
     """Longitudes within -180..180 (180 itself becomes -180)."""
     return (np.asarray(lon, dtype=float) + 180.0) % 360.0 - 180.0
-
-
-def instant(name: str, value: Any) -> pd.Timestamp:
-    """A time in UTC without a zone; a value with a zone is converted."""
-    try:  # a bare number would be taken for nanoseconds
-        time = pd.NaT if isinstance(value, int | float) else pd.Timestamp(value)
-    except (TypeError, ValueError):
-        time = pd.NaT
-    if not isinstance(time, pd.Timestamp):
-        raise Invalid(f"{name}: got {brief(value)}; give a time such as 2020-07-01T12:00 (UTC)")
-    return time.tz_convert(None) if time.tzinfo else time
 
 
 @dataclass(frozen=True)
@@ -168,15 +129,6 @@ class Grid:
     @property
     def lon(self) -> np.ndarray:
         return np.round(self.box.west + (np.arange(self.shape[1]) + 0.5) * self.step, 9)
-
-
-def spelled(interval: pd.Timedelta) -> str:
-    """A length of time as attributes hold it: 1h, 30min, 90s."""
-    seconds = round(interval.total_seconds())
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds % length == 0:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
 
 
 @dataclass(frozen=True)

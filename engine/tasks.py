@@ -17,7 +17,8 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from engine.fields import Box, Grid, Invalid, Period, brief, number, whole
+from engine.fields import Box, Grid, Period
+from engine.values import Invalid, brief, number, whole
 
 Role = Literal["background", "predictor", "reference"]
 ROLES: Mapping[str, str] = {

@@ -23,8 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.fields import Invalid, Snapshot, number, whole
+from engine.fields import Snapshot
 from engine.tasks import MOST_MEMBERS, Task
+from engine.values import Invalid, number, whole
 
 __all__ = ["Method", "method", "methods", "setting", "settings_of"]
 

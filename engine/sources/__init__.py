@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from engine.fields import Box, Evidence, Invalid, Observations, Period, brief
+from engine.fields import Box, Evidence, Invalid, Observations, Period
 from engine.sources.cases import Case, cases, locate
 from engine.tasks import Task, Use
+from engine.values import brief
 
 __all__ = ["Case", "absolute", "cases", "digest", "evidence", "held_out", "layer", "open_any", "readers"]
 
@@ -178,6 +179,7 @@ def _side(task: Task, side: int) -> Observations | None:
     inside = gauges_of(task.gauges.source).inside(task.domain)
     matching(task.gauges.source, inside.rain, task.period)
     chosen = inside.select(task.gauges.split(inside.names)[side]).at(task.period.times)
+    chosen.rain.attrs.pop("faults", None)  # a simulated network knows which of its gauges lie
     if not side and not np.isfinite(chosen.values).any():
         raise Invalid(f"gauges {task.gauges.source}: none in use reports inside the domain and the period")
     return chosen

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from engine import home
+from engine import READING, home
 from engine.fields import Box, Invalid, Observations, Period, check
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
 PACKING = {"dtype": "int16", "_FillValue": -32768, "zlib": True, "complevel": 6, "shuffle": True}
-# HDF5 is not safe to read from two threads at once.
-READING = threading.Lock()
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from engine.fields import UNIT, Invalid, check, spelled, wrap
-from engine.sources.cases import READING
+from engine import READING
+from engine.fields import UNIT, Invalid, check, wrap
+from engine.values import spelled
 
 TITLE = "CF NetCDF-4 or Zarr"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

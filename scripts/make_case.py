@@ -1,0 +1,272 @@
+"""Build the embedded case: two days of a simulated front, and how seven instruments saw it.
+
+``python scripts/make_case.py`` writes assets/cases/front.nc within ten minutes on one core. The same seed
+gives the same arrays, with the same numpy and scipy on the same kind of machine: elsewhere the last digit
+differs, and in an atmosphere the last digit grows. With ``--climate`` a second case is written to the
+user's own cases, not shipped: the other quantities of the same two days, the same rain on finer cells,
+and the climate simulations that go with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.ndimage import gaussian_filter
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from engine import home  # noqa: E402
+from engine.fields import Box, Grid, Invalid, Observations, Period, instant  # noqa: E402
+from engine.fields import rain as rain_field  # noqa: E402
+from engine.sources import instruments, nature, stations  # noqa: E402
+from engine.sources.cases import SHIPPED, write_case  # noqa: E402
+from engine.sources.cells import Convection, cells  # noqa: E402
+
+SEED = 2020
+BOX = Box(100, 20, 125, 45)
+PERIOD = Period(instant("start", "2020-07-01"), instant("end", "2020-07-03"))
+GRID = Grid(BOX, 0.1)
+SPIN_UP = 90  # h: after four days the front has formed
+SPANS = 6  # in an hour: how often cells are carried on
+LICENCE = "Apache-2.0"
+
+Layers = dict[str, tuple[dict, xr.DataArray | Observations]]
+
+
+def say(text: str, begun: float = time.monotonic()) -> None:
+    print(f"{time.monotonic() - begun:6.0f} s  {text}", flush=True)
+
+
+def window(atmosphere: nature.Atmosphere, box: Box) -> tuple[slice, slice]:
+    """Where the box lies in the channel, in resolved cells."""
+    west, south, _, _ = atmosphere.box
+    row, column = round((box.south - south) / atmosphere.step), round((box.west - west) / atmosphere.step)
+    rows, columns = Grid(box, atmosphere.step).shape
+    return slice(row, row + rows), slice(column, column + columns)
+
+
+def truth(
+    atmosphere: nature.Atmosphere, convection: Convection, box: Box, period: Period, spin_up: float
+) -> tuple[xr.DataArray, dict[str, xr.DataArray]]:
+    """Fine rain in the box, and what is resolved: hourly means of rain and VIMD, the state at the stamp."""
+    rows, columns = window(atmosphere, box)
+    times, grid = period.times, Grid(box, atmosphere.step)
+    spans: list[nature.Span] = []
+
+    def resolved() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for span in nature.integrate(atmosphere, spin_up, len(times), 1 / SPANS):
+            spans.append(span)
+            yield span.rain, span.state.u, span.state.v
+
+    fine, kept, size = [], [], convection.refine
+    total = np.zeros(0)
+    falling = cells(convection, atmosphere.spacing, 1 / SPANS, resolved(), atmosphere.seed)
+    for number, field in enumerate(falling, 1):
+        part = field[rows.start * size : rows.stop * size, columns.start * size : columns.stop * size]
+        total = part.astype(float) if number % SPANS == 1 else total + part
+        if number % SPANS == 0:
+            fine.append((total / SPANS).astype(np.float32))
+            state = spans[-1].state
+            means = [np.mean([getattr(each, name) for each in spans], 0) for name in ("rain", "divergence")]
+            kept.append([each[rows, columns].astype(np.float32) for each in (*means, *state)])
+            spans.clear()
+            wet = (fine[-1] >= 0.1).mean()
+            say(f"{times[len(fine) - 1]}  most {fine[-1].max():5.1f} mm/h, wet {wet:.1%}")
+    finest = Grid(box, atmosphere.step / size)
+    quantities = {
+        name: _quantity(name, np.stack([hour[index] for hour in kept]), times, grid)
+        for index, name in enumerate(("resolved", "vimd", "u", "v", "height", "humidity"))
+    }
+    return rain_field(np.stack(fine), times, finest.lat, finest.lon, source="simulated"), quantities
+
+
+UNITS = {"vimd": "mm h-1", "u": "m s-1", "v": "m s-1", "height": "m", "humidity": "mm"}
+
+
+def _quantity(name: str, values: np.ndarray, times: pd.DatetimeIndex, grid: Grid) -> xr.DataArray:
+    if name not in UNITS:
+        return rain_field(values, times, grid.lat, grid.lon, source="simulated")
+    where = {"time": times, "lat": grid.lat, "lon": grid.lon}
+    return xr.DataArray(
+        values, where, ("time", "lat", "lon"), name, {"units": UNITS[name], "source": "simulated"}
+    )
+
+
+def sea_share(grid: Grid, oversample: int = 4) -> np.ndarray:
+    """The share of sea in each cell, from the land polygons of Natural Earth.
+
+    On each of several parallels through a row, land lies between every odd and even crossing of a coast.
+    """
+    with np.load(ROOT / "assets" / "coastlines.npz") as coast:
+        points, starts = coast["land"].astype(float), coast["land_starts"]
+    lead = np.ones(len(points), bool)
+    lead[starts[1:] - 1] = False  # the last point of a ring leads nowhere: it is the first one again
+    begin = np.flatnonzero(lead)
+    (x0, y0), (x1, y1) = points[begin].T, points[begin + 1].T
+    fine = Grid(grid.box, grid.step / oversample)
+    land = np.zeros(fine.shape)
+    for row, parallel in enumerate(fine.lat):
+        crossing = (y0 <= parallel) != (y1 <= parallel)
+        a, b = x0[crossing], x1[crossing]
+        at = a + (parallel - y0[crossing]) / (y1[crossing] - y0[crossing]) * (b - a)
+        land[row] = np.searchsorted(np.sort(at), fine.lon) % 2
+    rows, columns = grid.shape
+    return 1 - land.reshape(rows, oversample, columns, oversample).mean((1, 3))
+
+
+# Mountains of an idealised terrain: lon, lat, length and breadth in degrees, direction, height in m.
+RANGES = (
+    (99.0, 33.0, 7.0, 5.5, 80, 4300), (102.0, 25.5, 4.0, 3.0, 90, 1900), (108.0, 33.7, 4.0, 0.7, 0, 1900),
+    (113.4, 37.5, 3.0, 0.8, 70, 1300), (108.0, 38.0, 5.0, 3.0, 60, 1000), (111.0, 25.2, 5.0, 0.8, 0, 800),
+    (117.5, 27.0, 3.0, 0.8, 50, 900), (121.0, 23.6, 1.4, 0.35, 70, 2600), (114.0, 43.5, 8.0, 3.0, 20, 1100),
+    (109.7, 30.5, 3.0, 1.0, 60, 1100), (116.0, 31.1, 1.2, 0.5, -20, 800), (106.5, 27.5, 3.0, 2.0, 30, 1000),
+)  # fmt: skip
+
+
+def terrain(grid: Grid, sea: np.ndarray, seed: int) -> np.ndarray:
+    """Height in m: a plateau in the west, ranges, plains, and zero at sea. Idealised, not surveyed."""
+    lat, lon = grid.lat[:, None], grid.lon[None, :]
+    height = np.full(grid.shape, 40.0)
+    for east, north, length, breadth, direction, top in RANGES:
+        turn = np.deg2rad(direction)
+        x, y = lon - east, lat - north
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        height = np.maximum(height, top * np.exp(-((along / length) ** 2) - (across / breadth) ** 2))
+    rng = np.random.default_rng(seed)
+    rough = sum(
+        width * gaussian_filter(rng.standard_normal(grid.shape), width, mode="wrap") for width in (2.0, 5.0)
+    )
+    height = np.maximum(height * (1 + 0.25 * rough), 5.0)
+    inland = gaussian_filter(1 - sea, 2.0)  # rises gently from the coast
+    return height * np.clip(2 * inland - 0.5, 0.02, 1.0) * (sea < 0.5)
+
+
+def about(
+    kind: str, title: str, role: str | None = None, native: str | None = None, independent: bool = True
+) -> dict:
+    """What is known of a layer. ``independent``: its errors have nothing to do with those of the others."""
+    return {"kind": kind, "title": title, "role": role, "native": native, "independent": independent}
+
+
+def _static(name: str, values: np.ndarray, unit: str) -> xr.DataArray:
+    where = {"lat": GRID.lat, "lon": GRID.lon}
+    return xr.DataArray(values.astype(np.float32), where, ("lat", "lon"), name, {"units": unit})
+
+
+def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray]) -> Layers:
+    """Every instrument's view, and the statics."""
+    sea_values = sea_share(GRID)
+    sea = _static("sea", sea_values, "1")
+    elevation = _static("elevation", terrain(GRID, sea_values, SEED), "m")
+    u, v = quantities["u"], quantities["v"]
+    wind = u.copy(data=np.hypot(u.values, v.values))
+    mean, _ = instruments.area_mean(fine, GRID.step)
+    network, radars = stations.Network(), stations.Radars()
+    places = stations.gauge_sites(network, elevation, sea, SEED + 1)
+    sites = stations.radar_sites(radars, elevation, sea, SEED + 2)
+    truth_ = rain_field(mean.astype(np.float32), fine.indexes["time"], GRID.lat, GRID.lon, source="simulated")
+    layers: Layers = {"truth": (about("field", "Simulated truth", "reference", "0.1°"), truth_)}
+    for name, native, seen in (
+        ("reanalysis", "0.25°", instruments.reanalysis(fine, instruments.Reanalysis(), SEED + 3)),
+        ("satellite", "0.1°", instruments.satellite(fine, sea_values, instruments.Satellite(), SEED + 4)),
+        ("radar", "0.05°", stations.radar(fine, sites, 0.05, radars, SEED + 5)),
+        ("forecast", "0.1°", instruments.forecast(fine, instruments.Forecast(), SEED + 6)),
+    ):
+        layers[name] = (about("field", f"Simulated {name}", "background", native), seen)
+    say("instruments")
+    gauges = stations.gauges(fine, wind, places, network, SEED + 7)
+    layers["gauges"] = (about("gauges", "Simulated gauges"), gauges)
+    layers["elevation"] = (about("static", "Simulated terrain"), elevation)
+    layers["sea"] = (about("static", "Sea"), sea)
+    return layers
+
+
+def told(title: str, description: str) -> dict:
+    return {
+        "title": title,
+        "description": description,
+        "box": list(BOX),
+        "start": PERIOD.start.isoformat(),
+        "end": PERIOD.end.isoformat(),
+        "simulated": "true",
+        "licence": LICENCE,
+        "seed": SEED,
+    }
+
+
+FRONT = (
+    "Two days of rain along a Meiyu-like front, made by a small atmosphere and seen by simulated "
+    "instruments, each with its own errors. Nothing here was measured: storms, instruments, terrain and "
+    "dates are simulated; only the coast is real. The truth is known, and kept for judging."
+)
+CLIMATE = (
+    "What goes with the simulated front: humidity, wind, height and moisture-flux divergence of the same "
+    "two days, the same rain at 0.05°, and free-running coarse simulations (one, the same 2 K warmer, a "
+    "second one, and a past of the truth) that are not paired with it in time. All simulated."
+)
+
+
+def coarse(atmosphere: nature.Atmosphere, days: int, step: float = 0.5) -> xr.DataArray:
+    """Hourly rain of a free run in the box, on cells of ``step`` degrees; it ends when the period does."""
+    rows, columns = window(atmosphere, BOX)
+    spans = nature.integrate(atmosphere, SPIN_UP, 24 * days)
+    rain = np.stack([span.rain[rows, columns].astype(np.float32) for span in spans])
+    own = Grid(BOX, atmosphere.step)
+    times = pd.date_range(end=PERIOD.end, periods=len(rain), freq="1h")
+    field = rain_field(rain, times, own.lat, own.lon, source="simulated")
+    if atmosphere.step == step:
+        return field
+    mean, grid = instruments.area_mean(field, step)
+    return rain_field(mean.astype(np.float32), times, grid.lat, grid.lon, source="simulated")
+
+
+def companions(fine: xr.DataArray, quantities: dict[str, xr.DataArray], days: int) -> Layers:
+    mean, grid = instruments.area_mean(fine, 0.05)
+    finer = rain_field(mean.astype(np.float32), fine.indexes["time"], grid.lat, grid.lon, source="simulated")
+    layers: Layers = {"fine": (about("field", "Simulated truth, fine", "reference", "0.05°"), finer)}
+    for name, title in (
+        ("humidity", "column water"), ("u", "wind to the east"), ("v", "wind to the north"),
+        ("height", "height of the layer"), ("vimd", "divergence of the moisture flux"),
+    ):  # fmt: skip
+        layers[name] = (about("field", f"Simulated {title}", "predictor", "0.1°"), quantities[name])
+    for name, title, atmosphere in (
+        ("climate", "climate simulation", nature.CLIMATE),
+        ("warmed", "climate simulation, 2 K warmer", nature.WARMED),
+        ("second", "second climate simulation", nature.SECOND),
+        ("past", "past of the truth", replace(nature.TRUTH, seed=SEED + 8)),
+    ):
+        layers[name] = (about("field", f"Simulated {title}", "background", "0.5°"), coarse(atmosphere, days))
+        say(name)
+    return layers
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parse.add_argument("--climate", action="store_true", help="also write the companion case")
+    parse.add_argument("--days", type=int, default=20, help="length of the climate simulations")
+    parse.add_argument("--to", type=Path, default=SHIPPED / "front.nc", help="where the case goes")
+    chosen = parse.parse_args()
+    if not (ROOT / "assets" / "coastlines.npz").exists():
+        raise Invalid("assets/coastlines.npz: absent; run scripts/make_coastlines.py first")
+    say(f"spinning up {SPIN_UP} hours")
+    fine, quantities = truth(nature.TRUTH, Convection(), BOX, PERIOD, SPIN_UP)
+    write_case(chosen.to, told("A simulated front", FRONT), observed(fine, quantities))
+    say(f"{chosen.to.name}: {chosen.to.stat().st_size / 1e6:.1f} MB")
+    if chosen.climate:
+        path = home() / "cases" / "climate.nc"
+        layers = companions(fine, quantities, chosen.days)
+        write_case(path, told("What goes with the simulated front", CLIMATE), layers)
+        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
