@@ -1,0 +1,43 @@
+"""Bilinear reading: of a field at exact places, and of one grid on another.
+
+Half a cell beyond its outermost centres a field keeps the value of its edge; farther out nobody asks.
+What touches a missing cell is missing, unless the place is the very centre of a known one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from engine.fields import Grid
+
+
+def positions(centres: np.ndarray, wanted) -> np.ndarray:
+    """Fractional indices of coordinates among ascending cell centres, held at the edges."""
+    index = np.interp(wanted, centres, np.arange(len(centres)))
+    return np.where(np.abs(index - np.round(index)) < 1e-6, np.round(index), index)
+
+
+def at_places(field: np.ndarray, grid: Grid, lat, lon) -> np.ndarray:
+    """Values of a field (lat, lon) of this grid at places."""
+    return _read(field, positions(grid.lat, lat), positions(grid.lon, lon))
+
+
+def on_grid(rain: xr.DataArray, grid: Grid) -> np.ndarray:
+    """A field (lat, lon) of any grid at the cell centres of another."""
+    rows, cols = positions(rain.lat.values, grid.lat), positions(rain.lon.values, grid.lon)
+    return _read(rain.values, *np.meshgrid(rows, cols, indexing="ij"))
+
+
+def _read(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    # Weights of zero must not let a missing neighbour in, and zeros must give exactly zero.
+    low, left = (
+        np.minimum(each.astype(int), size - 2) for each, size in zip((rows, cols), values.shape, strict=True)
+    )
+    up, right = rows - low, cols - left
+    total = np.zeros(rows.shape)
+    for row, tall in ((low, 1 - up), (low + 1, up)):
+        for col, wide in ((left, 1 - right), (left + 1, right)):
+            weight = tall * wide
+            total += np.where(weight > 0, weight * values[row, col], 0.0)
+    return total
