@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.meter import follow
+from app.reports import findings, scores, side_by_side
 from engine.diagnostics.tables import Table
-from engine.fields import Invalid, Observations
+from engine.values import Invalid
 
 if TYPE_CHECKING:
     from engine.runner import Runner
@@ -184,62 +185,20 @@ def export(options: argparse.Namespace) -> int:
 
 
 def score(options: argparse.Namespace) -> int:
-    from engine.diagnostics.scores import of_run
     from engine.runs import Store
-    from engine.sources import held_out, layer
 
     store = Store()
     asked = store.get(options.run)
-    gauges = held_out(asked.task)
-    if gauges is None or not len(gauges):
-        raise Invalid(f"score: run {asked.id} held no gauges out; set gauges.hold_out: 0.2 and run again")
-    others = {use.name: layer(use.name) for use in asked.task.sources if use.role != "predictor"}
-    fields = {
-        name: rain.sel(time=asked.task.period.times)
-        for name, rain in others.items()
-        if not isinstance(rain, Observations)
-    }
-    rows = of_run(store.ensemble(asked.id).load(), gauges, fields)
-    if not options.json:
-        print(
-            f"{asked.id} at {len(gauges)} gauges held out from the method, in mm/h; 95% intervals over gauges"
-        )
-        rows = _side_by_side(rows)
-    show(rows, options.json)
+    if options.json:
+        show(scores(store, asked), True)
+    else:
+        print(f"{asked.id} at the gauges held out from the method, in mm/h, with 95% intervals over gauges")
+        show(side_by_side(scores(store, asked)), False)
     return 0
 
 
-def _side_by_side(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a method, a column a metric."""
-    table: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        one = table.setdefault(row["method"], {name: row[name] for name in ("method", "members", "n")})
-        one[row["metric"]] = "{value:.3f} ({low:.3f} to {high:.3f})".format(**row)
-    return list(table.values())
-
-
 def inspect(options: argparse.Namespace) -> int:
-    from engine.sources import layer
-
-    found = layer(options.file)
-    rain = found.rain if isinstance(found, Observations) else found
-    values = rain.values
-    told = {
-        "kind": f"{len(found)} gauges" if isinstance(found, Observations) else "field",
-        "quantity": f"{rain.name} in {rain.attrs.get('units', 'no unit given')}",
-        "dimensions": ", ".join(f"{name} {size}" for name, size in rain.sizes.items()),
-    }
-    if "time" in rain.dims:
-        times = rain.indexes["time"]
-        told["period"] = f"{times[0]} to {times[-1]} UTC, each the end of {rain.attrs.get('interval', '?')}"
-    for name in ("lat", "lon"):
-        told[name] = f"{float(rain[name].min()):g} to {float(rain[name].max()):g}"
-    known = values[values == values]
-    told["missing"] = f"{1 - known.size / values.size:.2%}"
-    told["range"] = (
-        f"{known.min():.4g} to {known.max():.4g}, mean {known.mean():.4g}" if known.size else "nothing"
-    )
-    show([{"what": name, "found": value} for name, value in told.items()], options.json)
+    show([{"what": name, "found": value} for name, value in findings(options.file).items()], options.json)
     return 0
 
 

@@ -28,7 +28,18 @@ from engine.sources.cases import Case, cases, locate
 from engine.tasks import Task, Use
 from engine.values import brief
 
-__all__ = ["Case", "absolute", "cases", "digest", "evidence", "held_out", "layer", "open_any", "readers"]
+__all__ = [
+    "Case",
+    "absolute",
+    "cases",
+    "digest",
+    "evidence",
+    "held_out",
+    "layer",
+    "open_any",
+    "readers",
+    "references",
+]
 
 
 @functools.cache
@@ -171,6 +182,17 @@ def evidence(task: Task) -> Evidence:
 def held_out(task: Task) -> Observations | None:
     """The gauges kept from the method, for judging."""
     return _side(task, 1)
+
+
+def references(task: Task) -> dict[str, xr.DataArray]:
+    """What may judge a result besides gauges: sources given as references, and a simulated case's truth."""
+    names = [use.name for use in task.sources if use.role == "reference"]
+    for name in [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else []):
+        if found := locate(name):
+            names += [
+                f"{found.name}/{each}" for each, about in found.layers.items() if about["role"] == "reference"
+            ]
+    return {name: cut(name, field_of(name), task.domain, task.period) for name in dict.fromkeys(names)}
 
 
 def _side(task: Task, side: int) -> Observations | None:
