@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Any
 
-from engine.fields import Invalid
+from engine.values import Invalid
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 5006

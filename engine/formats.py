@@ -18,8 +18,9 @@ import pandas as pd
 import xarray as xr
 import zarr.errors
 
-from engine.fields import UNIT, Grid, Invalid
+from engine.fields import UNIT, Grid
 from engine.tasks import Task
+from engine.values import Invalid
 
 AXES: Mapping[str, Mapping[str, str]] = {
     "lat": {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"},

@@ -25,8 +25,8 @@ from typing import Any, Literal
 import filelock
 
 from engine import home
-from engine.fields import Invalid
 from engine.tasks import Task
+from engine.values import Invalid
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "interrupted"]
 UNDER_WAY = ("queued", "running")

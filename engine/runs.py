@@ -30,10 +30,11 @@ import xarray as xr
 import yaml
 import zarr
 
-from engine.fields import Invalid, Snapshot
+from engine.fields import Snapshot
 from engine.formats import RAIN, coordinates, template, write_zarr
 from engine.journal import Journal, Run
 from engine.tasks import Task
+from engine.values import Invalid
 
 
 def flush(path: Path) -> None:

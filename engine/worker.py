@@ -21,9 +21,9 @@ import time
 import traceback
 from collections.abc import Callable
 
-from engine.fields import Invalid
 from engine.methods import method
 from engine.runs import Store, write_safely
+from engine.values import Invalid
 
 Tell = Callable[..., None]
 

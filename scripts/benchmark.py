@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from engine.diagnostics.tables import Table  # noqa: E402
-from engine.fields import Invalid  # noqa: E402
+from engine.values import Invalid  # noqa: E402
 
 KEYS = ("case", "method", "metric", "value", "low", "high", "n", "unit")
 SHOWN_VERSIONS = ("rainloom", "numpy", "scipy", "xarray", "zarr", "torch", "panel")
@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", nargs="?", choices=names(), help="what to measure")
     parser.add_argument("case", nargs="?", help="which case, where there are several")
     parser.add_argument("--json", action="store_true", help="print one list of flat rows")

@@ -25,11 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine import home  # noqa: E402
-from engine.fields import Box, Grid, Invalid, Observations, Period, instant  # noqa: E402
+from engine.fields import Box, Grid, Observations, Period  # noqa: E402
 from engine.fields import rain as rain_field  # noqa: E402
 from engine.sources import instruments, nature, stations  # noqa: E402
 from engine.sources.cases import SHIPPED, write_case  # noqa: E402
 from engine.sources.cells import Convection, cells  # noqa: E402
+from engine.values import Invalid, instant  # noqa: E402
 
 SEED = 2020
 BOX = Box(100, 20, 125, 45)

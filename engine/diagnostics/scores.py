@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from engine.fields import Invalid, Observations
+from engine.fields import Observations
+from engine.values import Invalid
 
 DRAWS = 400
 

@@ -18,10 +18,11 @@ from scipy.spatial import Delaunay, KDTree
 
 from engine import fields
 from engine.bilinear import at_places, on_grid
-from engine.fields import EARTH_RADIUS_KM, Grid, Invalid, Observations, Snapshot
+from engine.fields import EARTH_RADIUS_KM, Grid, Observations, Snapshot
 from engine.methods import Method, setting
 from engine.sources import evidence
 from engine.tasks import Task
+from engine.values import Invalid
 
 SMALL = 0.5  # mm/h added above and below in a ratio, so that drizzle is not divided by drizzle
 LARGEST = 5.0  # no ratio beyond this or its inverse

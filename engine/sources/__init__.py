@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from engine.fields import Box, Evidence, Invalid, Observations, Period
+from engine.fields import Box, Evidence, Observations, Period
 from engine.sources.cases import Case, cases, locate
 from engine.tasks import Task, Use
-from engine.values import brief
+from engine.values import Invalid, brief
 
 __all__ = [
     "Case",

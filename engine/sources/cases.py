@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 
 from engine import READING, home
-from engine.fields import Box, Invalid, Observations, Period, check
+from engine.fields import Box, Observations, Period, check
+from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
 PACKING = {"dtype": "int16", "_FillValue": -32768, "zlib": True, "complevel": 6, "shuffle": True}
@@ -94,9 +95,9 @@ def _layer(path: Path, name: str, kind: str, changed: int) -> xr.DataArray | Obs
         content = next(iter(group.load().data_vars.values()))
     if kind == "gauges":
         return Observations(content)
-    if content.name == "rain":
-        check(content, name)
-    return content
+    with xr.set_options(keep_attrs=True):
+        content = content.astype(np.float32)
+    return check(content, name) if content.name == "rain" else content
 
 
 def write_case(
@@ -114,7 +115,7 @@ def write_case(
         )
         for name, (_, content) in layers.items():
             array = content.rain if isinstance(content, Observations) else content
-            encoding = PACKING | {"scale_factor": _scale(array), "add_offset": 0.0}
+            encoding = PACKING | {"scale_factor": np.float32(_scale(array))}
             array.to_dataset(name=str(array.name)).to_netcdf(
                 unfinished, mode="a", group=name, engine="h5netcdf", encoding={str(array.name): encoding}
             )

@@ -16,8 +16,8 @@ import pandas as pd
 import xarray as xr
 
 from engine import READING
-from engine.fields import UNIT, Invalid, check, wrap
-from engine.values import spelled
+from engine.fields import UNIT, check, wrap
+from engine.values import Invalid, spelled
 
 TITLE = "CF NetCDF-4 or Zarr"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -17,8 +17,9 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from engine.fields import KM_PER_DEGREE, Grid, Invalid
+from engine.fields import KM_PER_DEGREE, Grid
 from engine.fields import rain as rain_field
+from engine.values import Invalid
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from engine.fields import KM_PER_DEGREE, Box, Grid, Invalid
+from engine.fields import KM_PER_DEGREE, Box, Grid
+from engine.values import Invalid
 
-GRAVITY = 9.81  # m/s2
-EARTH_TURN, EARTH_RADIUS = 7.2921e-5, 6.371e6  # 1/s, m
+GRAVITY, EARTH_TURN, EARTH_RADIUS = 9.81, 7.2921e-5, 6.371e6  # m/s2, 1/s, m
 HOUR, DAY = 3600.0, 86400.0  # s
 
 

@@ -23,9 +23,10 @@ import numpy as np
 
 from engine.diagnostics.curves import WET, intensities, slope, spectrum, wet_fraction
 from engine.diagnostics.shape import ellipse
-from engine.fields import KM_PER_DEGREE, Grid, Invalid
+from engine.fields import KM_PER_DEGREE, Grid
 from engine.sources import field_of
 from engine.sources.cases import cases
+from engine.values import Invalid
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 12.5  # degrees

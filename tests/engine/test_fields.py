@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fields import Box, Grid, Invalid, Observations, Period, Snapshot, check, ensemble, rain, wrap
+from engine.fields import Box, Grid, Observations, Period, Snapshot, check, ensemble, rain, wrap
+from engine.values import Invalid
 
 
 @given(st.floats(-720, 720), st.floats(0.5, 100))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from engine.fields import Box, Grid, Invalid, Period, rain
+from engine.fields import Box, Grid, Period, rain
 from engine.formats import FORMATS, export
+from engine.values import Invalid
 
 GRID = Grid(Box(110, 28, 112, 30), 0.5)
 

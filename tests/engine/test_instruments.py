@@ -9,10 +9,11 @@ import pytest
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 
-from engine.fields import Box, Grid, Invalid, rain
+from engine.fields import Box, Grid, rain
 from engine.sources import instruments, stations
 from engine.sources.instruments import Forecast, Reanalysis, Satellite
 from engine.sources.stations import Network, Radars
+from engine.values import Invalid
 
 GRID = Grid(Box(110, 30, 115, 35), 0.05)
 TIMES = pd.date_range("2020-07-01T01:00", periods=24, freq="1h")

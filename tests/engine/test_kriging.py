@@ -21,7 +21,8 @@ from engine.censored import (
 )
 from engine.conditioning import Drift, Network, Weave, doubted, even_choice
 from engine.covariance import Sites, Structure, Torus
-from engine.fields import Box, Grid, Observations, Period, instant
+from engine.fields import Box, Grid, Observations, Period
+from engine.values import instant
 from engine.variography import draw_hours, draw_pairs, fit, memory_of
 
 GRID = Grid(Box(110, 30, 112.4, 32), 0.2)

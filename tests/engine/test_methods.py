@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from engine import fields
-from engine.fields import Invalid, ensemble
+from engine.fields import ensemble
 from engine.methods import method, methods, setting, settings_of
 from engine.tasks import Task
+from engine.values import Invalid
 
 HAS = {"gauges": "small/gauges", "background": "small/satellite"}
 

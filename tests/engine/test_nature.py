@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine.fields import Invalid
 from engine.sources import nature
 from engine.sources.nature import CLIMATE, HOUR, SECOND, TRUTH, WARMED, Atmosphere, State
+from engine.values import Invalid
 
 SMALL = replace(
     TRUTH, box=(100.0, 20.0, 112.0, 32.0), step=0.5, time_step=600.0, jet_at=300.0, low_jet_at=-200.0,

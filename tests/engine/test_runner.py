@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.fields import Box, Invalid, Period
+from engine.fields import Box, Period
 from engine.runner import Runner
 from engine.runs import Store
+from engine.values import Invalid
 from tests.conftest import wait
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from engine.fields import Invalid
 from engine.journal import Owner
 from engine.runs import Store
 from engine.tasks import Task
+from engine.values import Invalid
 
 
 @pytest.fixture

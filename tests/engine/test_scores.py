@@ -6,7 +6,8 @@ import pytest
 
 from engine.diagnostics.scores import at_gauges, of_run
 from engine.diagnostics.tables import Table
-from engine.fields import Box, Grid, Invalid, Observations, rain
+from engine.fields import Box, Grid, Observations, rain
+from engine.values import Invalid
 
 GRID = Grid(Box(110, 28, 114, 32), 0.5)
 TIMES = pd.date_range("2020-07-01T01:00", periods=5, freq="1h")

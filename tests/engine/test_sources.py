@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from engine.fields import Invalid, Observations, check
+from engine.fields import Observations, check
 from engine.formats import export
 from engine.runs import Store
 from engine.sources import cases, digest, evidence, held_out, layer, open_any, readers
 from engine.tasks import Task
+from engine.values import Invalid
 from tests.conftest import small_world
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fields import Invalid
 from engine.tasks import Gauges, Task
+from engine.values import Invalid
 
 WHOLE = {
     "domain": [100, 20, 125, 45],

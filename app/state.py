@@ -1,0 +1,144 @@
+"""What the user chose, and nothing else: one `State` for each open page.
+
+Views are strangers to each other. A view writes a choice here and watches the choices it depends on; what
+follows from a choice (fields, jobs, errors) lives in `app.store`.
+
+Two things leave a state. Its *link*: a few readable keys from which another page opens the same view.
+And the *task* that its setup describes, which is what Run submits and what "copy as YAML" copies. A link
+may come from anywhere, so reading one never fails: what is not understood is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import pandas as pd
+import param
+
+from app.raster import STATISTICS
+from app.theme import LANGUAGES
+from engine.fields import Box, Period
+from engine.tasks import Gauges, Task, Use
+from engine.values import Invalid, instant
+
+RUN = "run"  # the layer that is not a layer of the case but the result of a run
+LINKED = ("case", "time", "layer", "run", "statistic", "member", "above", "language")
+
+
+def stamp(time: Any) -> str:
+    """A time as states and links keep it."""
+    return time.isoformat(timespec="minutes")
+
+
+class State(param.Parameterized):
+    """Choices. Those in `LINKED` travel in the link of the page."""
+
+    # No bounds here: a choice is valid only within a case or a run, and those are known to the store.
+    case = param.String()
+    time = param.String(doc="the end of the interval on show, ISO, UTC")
+    layer = param.String(doc="a layer of the case, or the word run")
+    run = param.String(doc="the id of the run on show")
+    statistic = param.Selector(default="mean", objects=list(STATISTICS))
+    member = param.Integer(default=0, bounds=(0, 999))
+    above = param.Number(default=5.0, bounds=(0.1, 500), doc="mm/h; the threshold of the probability")
+    language = param.Selector(default="en", objects=list(LANGUAGES))
+
+    playing = param.Boolean(default=False)
+    gauges = param.Boolean(default=True, doc="whether the gauges are drawn")
+    window = param.Tuple(default=None, length=4, allow_None=True, doc="the bounds of the map, degrees")
+    dark = param.Boolean(default=False)
+    tab = param.Selector(default="setup", objects=["setup", "runs"])
+
+    area = param.Selector(default="case", objects=["case", "window"], doc="the domain of the next run")
+    cell = param.Selector(default=0.1, objects=[0.1, 0.25, 0.5])
+    start = param.String(doc="the period of the next run, ISO, UTC")
+    end = param.String()
+    backgrounds = param.List(item_type=str, doc="layers of the case that the method sees")
+    hold_out = param.Number(default=0.2, bounds=(0, 0.95))
+    hold_seed = param.Integer(default=0, bounds=(0, 2**31))
+    method = param.String()
+    settings = param.Dict(default={}, doc="by method: the settings that differ from their defaults")
+    members = param.Integer(default=16, bounds=(1, 1000))
+    seed = param.Integer(default=0, bounds=(0, 2**31))
+
+    def query(self) -> str:
+        """The link of this view, as the part of an address after the question mark."""
+        keys = ["case", "time", "layer"]
+        if self.layer == RUN:
+            keys += ["run", "statistic"]
+            keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])
+        keys += ["language"]
+        told = {key: getattr(self, key) for key in keys}
+        told = {key: f"{each:g}" if isinstance(each, float) else each for key, each in told.items()}
+        return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/")
+
+    def follow(self, query: str) -> None:
+        """Take over what a link says; whatever it says wrongly is left as it is."""
+        said = dict(parse_qsl(query.lstrip("?")))
+        with param.parameterized.batch_call_watchers(self):
+            for key in LINKED:
+                if key in said:
+                    self._take(key, said[key])
+
+    def _take(self, key: str, text: str) -> None:
+        numbers = {"member": int, "above": float}
+        try:
+            setattr(self, key, numbers.get(key, str)(text))
+        except ValueError:
+            return
+
+    def domain(self, box: Box) -> Box:
+        """The domain of the next run: the case, or the part of it in the window, in whole cells."""
+        if self.area == "case" or self.window is None:
+            return box
+        west, south, east, north = self.window
+        step = self.cell
+        left, low = (
+            math.ceil(max(each, edge) / step - 1e-6) for each, edge in ((west, box.west), (south, box.south))
+        )
+        right, high = (
+            math.floor(min(each, edge) / step + 1e-6) for each, edge in ((east, box.east), (north, box.north))
+        )
+        if right - left < 2 or high - low < 2:
+            raise Invalid("domain: the map shows too little of the case; zoom out, or run the whole case")
+        return Box(*(round(each * step, 6) for each in (left, low, right, high)))
+
+    def hours(self, whole: Period) -> Period:
+        """The period of the next run, within the period of the case."""
+        start = max(instant("period.start", self.start or whole.start), whole.start)
+        end = min(instant("period.end", self.end or whole.end), whole.end)
+        return Period(start, end)
+
+    def task(self, box: Box, whole: Period, gauges: str | None, most_members: int) -> Task:
+        """The task that the setup describes, in a case with this box, period and layer of gauges."""
+        return Task(
+            domain=self.domain(box),
+            step=self.cell,
+            period=self.hours(whole),
+            method=self.method,
+            sources=tuple(Use(f"{self.case}/{name}") for name in self.backgrounds),
+            gauges=Gauges(f"{self.case}/{gauges}", self.hold_out, self.hold_seed) if gauges else None,
+            settings=dict(self.settings.get(self.method, {})),
+            members=min(self.members, most_members),
+            seed=self.seed,
+        )
+
+    def set_setting(self, method: str, name: str, value: Any) -> None:
+        mine: Mapping[str, Any] = self.settings.get(method, {})
+        self.settings = {**self.settings, method: {**mine, name: value}}
+
+    def within(self, times: pd.DatetimeIndex) -> str:
+        """The time on show if it is one of these, else the first of them."""
+        time = self.end_of_interval
+        return stamp(time if time in times else times[0])
+
+    @property
+    def end_of_interval(self) -> pd.Timestamp | None:
+        """The time on show; nothing if the link named none that is one."""
+        try:
+            return instant("time", self.time) if self.time else None
+        except Invalid:
+            return None

@@ -1,0 +1,298 @@
+"""What follows from choices: cases, pictures, series, runs. One store for the whole server.
+
+Everything here belongs to the process and outlives every session: the journal of runs, the runner with its
+engine processes, the layers that were read, the pictures that were computed. Sessions ask; nothing here
+knows who asks. This is the only module of the page that talks to the runner.
+
+Nothing slow happens on the server's loop. `picture` and `series` return at once what is known, or None and
+then a future does the reading; whoever waits is woken and asks again. Pictures and series have a thread
+each, so that the long sum over a whole run never delays the next hour of a map.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import threading
+import time
+from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from app import raster
+from app.pictures import Picture, Series, Shelf, Shown
+from app.state import RUN, State
+from engine.fields import Observations
+from engine.journal import Run
+from engine.runner import Runner
+from engine.runs import Store
+from engine.sources.cases import Case, cases
+from engine.tasks import Gauges, Task
+from engine.values import Invalid
+
+SWEEP = 2.0  # s between two looks for runs whose owner is gone
+
+_making = threading.RLock()
+_pictures = ThreadPoolExecutor(1, "pictures")
+_series = ThreadPoolExecutor(1, "series")
+_tasks = ThreadPoolExecutor(1, "tasks")
+
+
+@functools.cache
+def _journal() -> Store:
+    return Store()
+
+
+@functools.cache
+def _runner() -> Runner:
+    runner = Runner(_journal())
+    runner.resume_interrupted()
+    return runner
+
+
+def journal() -> Store:
+    with _making:
+        return _journal()
+
+
+def runner() -> Runner:
+    """The one runner of this server; the first call starts its threads."""
+    with _making:
+        return _runner()
+
+
+def begin() -> None:
+    """Have the runner take up what an earlier server left; the page does not wait for it."""
+    _tasks.submit(runner)
+
+
+_swept = 0.0
+
+
+def version() -> int:
+    """A number that moves whenever any run changed, one whose process died included."""
+    global _swept
+    now = time.monotonic()
+    if now - _swept > SWEEP:
+        _swept = now
+        journal().sweep()
+    return journal().version()
+
+
+@atexit.register
+def close() -> None:
+    """Stop the runner and the threads; what is under way can be resumed."""
+    with _making:
+        if _runner.cache_info().currsize:
+            _runner().close()
+            _runner.cache_clear()
+    for each in (_pictures, _series, _tasks):
+        each.shutdown(wait=False, cancel_futures=True)
+
+
+# Runs
+
+
+def runs() -> list[Run]:
+    return journal().runs()
+
+
+def run(name: str) -> Run | None:
+    """A run by its id; none if the link named one that is not here."""
+    try:
+        return journal().get(name) if name else None
+    except Invalid:
+        return None
+
+
+def submit(task: Task) -> Future[Run]:
+    """Ask for a task. Reading its evidence takes a moment, so this is a future."""
+    return _tasks.submit(lambda: runner().submit(task))
+
+
+def resume(name: str) -> Future[Run]:
+    return _tasks.submit(lambda: runner().resume(name))
+
+
+def cancel(name: str) -> None:
+    runner().cancel(name)
+
+
+def details(name: str) -> str:
+    """The whole story of a failure, for whoever has to find its cause."""
+    path = journal().folder(name) / "error.txt"
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def seconds(task: Task) -> float | None:
+    """How long a task may take, by the largest of the latest runs of its method: in a small one the start
+    weighs too much. None without one."""
+    known = [
+        (size(each.task), (each.finished - each.started).total_seconds())
+        for each in runs()
+        if each.state == "done" and each.task.method == task.method and each.started and each.finished
+    ]
+    largest, took = max(known[:10], default=(0, 0.0))
+    return took * max(1.0, size(task) / largest) if largest else None
+
+
+def size(task: Task) -> int:
+    """How many numbers a task makes."""
+    rows, columns = task.grid.shape
+    return rows * columns * len(task.period.times) * task.members
+
+
+def case_of(task: Task) -> str:
+    """The case that a task reads from, or nothing."""
+    named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
+    return next((name.partition("/")[0] for name in named if "/" in name), "")
+
+
+# Cases
+
+
+def case(name: str) -> Case:
+    """A case by name, else the first one."""
+    found = cases()
+    if not found:
+        raise Invalid("cases: none is installed; put one into the folder of the cases")
+    return found.get(name) or next(iter(found.values()))
+
+
+def fields(found: Case) -> list[str]:
+    return [name for name, about in found.layers.items() if about["kind"] == "field"]
+
+
+def gauge_layer(found: Case) -> str | None:
+    return next((name for name, about in found.layers.items() if about["kind"] == "gauges"), None)
+
+
+def planned(found: Case, state: State) -> list[str]:
+    """The gauges that speak in the run that the setup describes."""
+    known, name = gauges(found), gauge_layer(found)
+    if known is None or name is None:
+        return []
+    return Gauges(f"{found.name}/{name}", state.hold_out, state.hold_seed).split(known.names)[0]
+
+
+def used(found: Case, state: State) -> list[str]:
+    """The gauges that speak in the run on show, else in the one that the setup describes."""
+    on_show, known = run(state.run) if state.layer == RUN else None, gauges(found)
+    if on_show is None or known is None:
+        return planned(found, state)
+    return on_show.task.gauges.split(known.names)[0] if on_show.task.gauges else []
+
+
+def gauges(found: Case) -> Observations | None:
+    name = gauge_layer(found)
+    layer = found.layer(name) if name else None
+    return layer if isinstance(layer, Observations) else None
+
+
+_hours = Shelf(_pictures, 6)  # all members of an hour: a few MB each
+_seen = Shelf(_pictures, 96)
+_layers = Shelf(_pictures, 64)
+_sums = Shelf(_series, 512)
+
+
+def _state(name: str) -> tuple[Any, ...]:
+    """What a picture of a run depends on besides the choice: how much of the run there is."""
+    found = journal().get(name)
+    return (found.done,) if found.done else (0, found.progress)
+
+
+def picture(shown: Shown, time: pd.Timestamp) -> tuple[Picture | None, Future[Any] | None]:
+    """The picture if it is known, else a future to wait for. Both None: there is no such hour."""
+    if shown.layer != RUN:
+        layer, wait = _field(shown)
+        if layer is None:
+            return None, wait
+        return (
+            (Picture.of(layer.sel(time=time).values, layer), None)
+            if time in layer.indexes["time"]
+            else (None, None)
+        )
+    key = (shown, time, *_state(shown.run))
+    found = _seen.known(key)
+    if found is not None:
+        return (found or None), None
+    return None, _seen.fetch(key, lambda: _of_run(shown, time) or False)
+
+
+def _field(shown: Shown) -> tuple[xr.DataArray | None, Future[Any] | None]:
+    found = case(shown.case)
+    key = (found.path, found.path.stat().st_mtime_ns, shown.layer)
+    if _layers.known(key):
+        return found.layer(shown.layer), None  # type: ignore[return-value]
+    return None, _layers.fetch(key, lambda: found.layer(shown.layer) is not None)
+
+
+def _of_run(shown: Shown, time: pd.Timestamp) -> Picture | None:
+    done = journal().get(shown.run).done
+    if not done:
+        early = journal().preview(shown.run)
+        if early is None or time not in early.indexes["time"]:
+            return None
+        return Picture.of(early.sel(time=time).values, early, 0)
+    key = (shown.run, done, time)
+    hour = _hours.known(key)
+    if hour is None:
+        ensemble = journal().ensemble(shown.run)
+        if time not in ensemble.indexes["time"]:
+            return None
+        hour = _hours.made(key, lambda: ensemble.sel(time=time).load())
+    values = raster.statistic(hour.values, shown.statistic, shown.above, shown.member)
+    return Picture.of(values, hour, hour.sizes["member"])
+
+
+def series(shown: Shown) -> tuple[Series | None, Future[Any] | None]:
+    """Rain over the whole domain through the period, if it is known, else a future to wait for."""
+    if shown.layer == RUN:
+        key: Hashable = (shown.run, *_state(shown.run)[:1])
+        make = functools.partial(_sum_of_run, shown.run)
+    else:
+        found = case(shown.case)
+        key = (found.path, found.path.stat().st_mtime_ns, shown.layer)
+        make = functools.partial(_sum_of_layer, found, shown.layer)
+    known = _sums.known(key)
+    return (known or None, None) if known is not None else (None, _sums.fetch(key, lambda: make() or False))
+
+
+def _sum_of_layer(found: Case, name: str) -> Series | None:
+    layer = found.layer(name)
+    if not isinstance(layer, xr.DataArray):
+        return None
+    sums = [raster.area_mean(hour, layer.lat.values) for hour in layer.values]  # hour by hour: less memory
+    return Series(layer.indexes["time"], np.array(sums))  # type: ignore[arg-type]
+
+
+def _sum_of_run(name: str) -> Series | None:
+    if not journal().get(name).done:
+        return None
+    ensemble = journal().ensemble(name)
+    sums = []
+    for place, member in enumerate(ensemble.member.values):
+        one = _sums.known((name, "member", int(member)))
+        if one is None:
+            part = ensemble.isel(member=place)
+            one = _sums.made(
+                (name, "member", int(member)),
+                lambda part=part: raster.area_mean(part.values, part.lat.values),
+            )
+        sums.append(one)
+    whole = np.array(sums)
+    band = np.quantile(whole, [0.1, 0.9], axis=0) if len(whole) > 1 else (None, None)
+    return Series(ensemble.indexes["time"], whole.mean(axis=0), *band)  # type: ignore[arg-type]
+
+
+def loaded(found: Case, name: str) -> bool:
+    return _layers.known((found.path, found.path.stat().st_mtime_ns, name)) is not None
+
+
+def warm(found: Case) -> list[Future[Any]]:
+    """Read every layer of a case in the background, so that the readout knows them all."""
+    return [wait for name in fields(found) if (wait := _field(Shown(found.name, name))[1])]

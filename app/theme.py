@@ -1,0 +1,169 @@
+"""How Rainloom looks and what it says: colour scales, the dress of the page, and the table of words.
+
+A *scale* is what one legend shows: nine classes of one quantity with geometric or even edges, from the
+palette that is monotone in lightness (so it reads in print and in four kinds of colour vision). Rain is
+green to blue to dark purple, spread has one warm hue, probability one blue. All have nine classes, so
+one colour mapper serves the map and the gauges, and only its palette changes.
+
+Every visible word stands in `words.yaml`, English and Chinese side by side; `Words` is one of the two.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+LANGUAGES = {"en": "EN", "zh": "中"}
+CLEAR, MISSING = "#ffffff00", "#9aa0a6b8"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Class ``k`` begins at ``edges[k - 1]``; the last class is open."""
+
+    name: str
+    edges: tuple[float, ...]
+    colours: tuple[str, ...]
+    factor: float = 1.0  # what a label shows is the edge times this: a share of 0.2 is told as 20 %
+
+    @property
+    def palette(self) -> list[str]:
+        """What a colour mapper wants: below the first edge, the classes, missing."""
+        return [CLEAR, *self.colours, MISSING]
+
+    def label(self, edge: float) -> str:
+        return f"{edge * self.factor:g}"
+
+
+RAIN = Scale(
+    "rain",
+    (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6),
+    ("#e3f5ce", "#a5dcc8", "#7ebec5", "#6d9ebd", "#6a7cab", "#665d8e", "#5a4268", "#452b41", "#28181f"),
+)
+SPREAD = Scale(
+    "spread",
+    (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6),
+    ("#fbeed7", "#f7dcb2", "#f0c68d", "#e5ac6b", "#d68f50", "#c0723f", "#a15733", "#7d3f2a", "#562a20"),
+)
+CHANCE = Scale(
+    "chance",
+    (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    ("#e4eef8", "#cbdff0", "#aecde7", "#8db8dc", "#6aa1d0", "#4c88c0", "#356eab", "#24548f", "#173a6c"),
+    100.0,
+)
+SCALES = {"spread": SPREAD, "above": CHANCE}
+
+# The map keeps light ground in both dresses: the rain classes were chosen against it.
+LAND, SEA, COAST, BORDER = "#f7f5f0", "#e2ebf1", "#55606b", "#8d96a0"
+# Roboto comes with the component library, from this server; Chinese is the reader's own.
+FONT = '"Roboto", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", system-ui, sans-serif'
+INK = {"light": "#1d2733", "dark": "#e6ebf1"}
+SOFT = {"light": "#5d6a78", "dark": "#9fabb9"}
+LINE = {"light": "#e1e6ec", "dark": "#2b3541"}
+RAIN_BAR = {"light": "#6d9ebd", "dark": "#7fb0cf"}
+HEAD = {"light": "#c2452d", "dark": "#ff8a66"}
+
+
+def scale_of(statistic: str) -> Scale:
+    return SCALES.get(statistic, RAIN)
+
+
+def dress() -> dict[str, Any]:
+    """The settings of the component library: calm surfaces, one accent, small type, round corners."""
+    shared = {
+        "typography": {"fontFamily": FONT, "fontSize": 13, "button": {"textTransform": "none"}},
+        "shape": {"borderRadius": 8},
+    }
+    light = {
+        "primary": {"main": "#2f5d86"},
+        "secondary": {"main": "#665d8e"},
+        "background": {"default": "#f4f6f8", "paper": "#ffffff"},
+        "text": {"primary": INK["light"], "secondary": SOFT["light"]},
+        "divider": LINE["light"],
+    }
+    dark = {
+        "primary": {"main": "#8dbbe0"},
+        "secondary": {"main": "#b3a9de"},
+        "background": {"default": "#12171e", "paper": "#1a2129"},
+        "text": {"primary": INK["dark"], "secondary": SOFT["dark"]},
+        "divider": LINE["dark"],
+    }
+    return {"light": shared | {"palette": light}, "dark": shared | {"palette": dark}}
+
+
+@functools.cache
+def sheet(name: str) -> str:
+    """A section of `theme.css`: each stands in the shadow of one component, with the shared one before it."""
+    sections = (Path(__file__).parent / "theme.css").read_text(encoding="utf-8").split("/* == ")[1:]
+    rules = dict(section.split(" == */", 1) for section in sections)
+    return rules["shared"] + rules[name]
+
+
+@functools.cache
+def table() -> Mapping[str, Mapping[str, str]]:
+    """Every entry of the words, by key and language."""
+    return yaml.safe_load((Path(__file__).parent / "words.yaml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one language. ``say("cells", n=3)`` fills the entry ``cells``."""
+
+    language: str
+
+    def __call__(self, key: str, **values: Any) -> str:
+        entry = table()[key][self.language]
+        return entry.format(**values) if values else entry
+
+    def maybe(self, key: str, otherwise: str) -> str:
+        """An entry if there is one: for names that come from elsewhere, as a method's settings."""
+        return table()[key][self.language] if key in table() else otherwise
+
+    def period(self, start: pd.Timestamp, end: pd.Timestamp) -> str:
+        """An interval as people write it: ``1 Jul 14:00–15:00 UTC``."""
+        if end - start < pd.Timedelta("1D") and (end - pd.Timedelta("1ns")).date() == start.date():
+            close = "24:00" if end == end.normalize() else f"{end:%H:%M}"
+            return self("interval", day=self.day(start), start=f"{start:%H:%M}", end=close)
+        return f"{self.moment(start)} – {self.moment(end)} UTC"
+
+    def day(self, time: pd.Timestamp) -> str:
+        return self("day", day=time.day, month=self("months").split()[time.month - 1])
+
+    def moment(self, time: pd.Timestamp) -> str:
+        return f"{self.day(time)} {time:%H:%M}"
+
+    def duration(self, seconds: float) -> str:
+        if seconds < 90:
+            return self("seconds", n=max(1, round(seconds)))
+        return (
+            self("minutes", n=round(seconds / 60))
+            if seconds < 5400
+            else self("hours", n=round(seconds / 3600, 1))
+        )
+
+    def place(self, lat: float, lon: float) -> str:
+        return f"{abs(lat):.2f}°{'S' if lat < 0 else 'N'} {abs(lon):.2f}°{'W' if lon < 0 else 'E'}"
+
+    def layer(self, name: str, about: Mapping[str, Any]) -> str:
+        """A layer's own title; it is written in English, so other languages look for a word first."""
+        own = str(about.get("title") or name)
+        return own if self.language == "en" else self.maybe(f"layer_{name}", own)
+
+    def method(self, name: str, cls: Any) -> str:
+        own = cls.title if cls else name
+        return own if self.language == "en" else self.maybe(f"method_{name}", own)
+
+    def stage(self, stage: str) -> str:
+        """What a run is doing, in the words of its method."""
+        return stage if self.language == "en" else self.maybe(f"stage_{stage}", stage)
+
+    def statistic(self, name: str, above: float, member: int) -> str:
+        if name == "above":
+            return self("chance_above", above=f"{above:g}")
+        return self("member_number", n=member) if name == "member" else self(f"statistic_{name}")

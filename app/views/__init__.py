@@ -1,0 +1,63 @@
+"""Views: the pieces of the page, each a stranger to the others. One file a view.
+
+A view is made from the `State` of its session and the `Words` of its language. It has a ``panel`` to be
+placed on the page, ``follow()`` to be called when any run changed, and ``close()`` for the end. It writes
+choices into the state, watches the choices it depends on, and asks `app.store` for what follows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import panel as pn
+
+from app.state import State
+from app.theme import Words
+
+
+class View:
+    """What every view shares: its watches end with it, and slow work wakes it at most once at a time."""
+
+    panel: Any
+
+    def __init__(self, state: State, say: Words) -> None:
+        self.state, self.say, self.closed = state, say, False
+        self._document = pn.state.curdoc
+        self._watches: list[Any] = []
+        self._woken: set[Callable[[], None]] = set()
+
+    def watch(self, call: Callable[[], Any], *names: str) -> None:
+        self._watches.append(self.state.param.watch(lambda *_: None if self.closed else call(), list(names)))
+
+    def after(self, works: Sequence[Future[Any]], call: Callable[[], None]) -> None:
+        """Call on the session's own loop once any of this is ready; many at once make one call."""
+
+        def wake(_done: Future[Any]) -> None:
+            # Runs on the worker's thread: it may only leave a note for the loop.
+            if self.closed or call in self._woken:
+                return
+            self._woken.add(call)
+            with contextlib.suppress(RuntimeError):  # the loop is gone: the server is closing
+                if self._document and self._document.session_context:
+                    self._document.add_next_tick_callback(run)
+
+        def run() -> None:
+            self._woken.discard(call)
+            if not self.closed:
+                call()
+
+        for work in works:
+            work.add_done_callback(wake)
+
+    def follow(self) -> None:
+        """Some run changed."""
+
+    def close(self) -> None:
+        self.closed = True
+        for watch in self._watches:
+            self.state.param.unwatch(watch)
+        self._watches.clear()
+        self._document = None

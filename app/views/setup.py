@@ -1,0 +1,296 @@
+"""The setup: from choices to a task, what it will cost, and Run.
+
+Run is disabled only with a reason, and the reason is the line that the engine itself would give. What is
+submitted is exactly what "copy as YAML" copies.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from app import store
+from app.controls import controls, page
+from app.state import RUN, State, stamp
+from app.theme import Words, sheet
+from app.views import View
+from engine.methods import method, methods, settings_of
+from engine.tasks import Task
+from engine.values import Invalid
+
+SELECT = {"dropdown_height": 320}
+FIELD = {"size": "small", "sizing_mode": "stretch_width", "variant": "outlined", "margin": (8, 16, 4, 16)}
+
+
+class Setup(View):
+    """What the next run is made of."""
+
+    def __init__(self, state: State, say: Words) -> None:
+        super().__init__(state, say)
+        self.case = store.case(state.case)
+        self._job: Any = None
+        self._task: Task | None = None
+        self._problem = ""
+        self.settings = pn.Column(margin=(0, 12), sizing_mode="stretch_width")
+        self._about = pn.pane.HTML(stylesheets=[sheet("about")], margin=(4, 16), sizing_mode="stretch_width")
+        self._cost = pn.pane.HTML(
+            stylesheets=[sheet("cost")], margin=(4, 16, 2, 16), sizing_mode="stretch_width"
+        )
+        self._copied: list[Any] = []
+        body = pn.Column(
+            *self._place_and_time(),
+            *self._evidence(),
+            *self._method(),
+            sizing_mode="stretch_width",
+            scroll="y",
+            margin=0,
+            styles={"flex": "1 1 0", "min-height": "0"},
+        )
+        self.panel = pn.Column(body, self._foot(), sizing_mode="stretch_both", margin=0)
+        self.watch(self._draw_settings, "method")
+        self.watch(
+            self._price,
+            "area",
+            "cell",
+            "window",
+            "start",
+            "end",
+            "backgrounds",
+            "hold_out",
+            "hold_seed",
+            "method",
+            "settings",
+            "members",
+            "seed",
+        )
+        self._draw_settings()
+        self._price()
+
+    def _foot(self) -> Any:
+        """What it costs, Run, and the task to take along."""
+        say = self.say
+        self.run = pmui.Button(
+            label=say("run"),
+            icon="play_arrow",
+            color="primary",
+            variant="contained",
+            margin=(4, 8, 8, 16),
+            sizing_mode="stretch_width",
+            disable_elevation=True,
+        )
+        copy = pmui.IconButton(icon="content_copy", description=say("copy_yaml"), margin=(4, 10, 8, 0))
+        self.run.on_click(lambda _: self._submit())
+        copy.on_click(lambda _: self._copy())
+        return pn.Column(
+            self._cost,
+            pn.Row(self.run, copy, sizing_mode="stretch_width", margin=0),
+            css_classes=["foot"],
+            stylesheets=[sheet("foot")],
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    def on_copy(self, call: Any) -> None:
+        self._copied.append(call)
+
+    def _copy(self) -> None:
+        for call in self._copied:
+            call(self.yaml())
+
+    def _head(self, number: int, key: str) -> Any:
+        return pn.pane.HTML(
+            f"<i>{number}</i>{escape(self.say(key))}", stylesheets=[sheet("head")], margin=(12, 16, 2, 16)
+        )
+
+    def _bind(self, widget: Any, choice: str, what: str = "value") -> Any:
+        """A widget that writes one choice; an emptied field writes nothing."""
+
+        def chosen(event: Any) -> None:
+            if event.new is not None:
+                self.state.param.update(**{choice: event.new})
+
+        widget.param.watch(chosen, what)
+        return widget
+
+    def _place_and_time(self) -> list[Any]:
+        say, state, whole = self.say, self.state, self.case.period
+        area = pmui.RadioButtonGroup(
+            options={say("area_case"): "case", say("area_window"): "window"},
+            value=state.area,
+            size="small",
+            sizing_mode="stretch_width",
+            margin=(6, 16),
+        )
+        cell = pmui.Select(
+            label=say("cell"),
+            options={f"{each:g}°": each for each in (0.1, 0.25, 0.5)},
+            value=state.cell,
+            **FIELD,
+        )
+        edges = [whole.start, *whole.times]
+        hours = {f"{say.moment(time)}": stamp(time) for time in edges}
+        start = pmui.Select(
+            label=say("start"), **SELECT, options=dict(list(hours.items())[:-1]), value=state.start, **FIELD
+        )
+        end = pmui.Select(
+            label=say("end"), **SELECT, options=dict(list(hours.items())[1:]), value=state.end, **FIELD
+        )
+        start.margin, end.margin = (8, 4, 4, 16), (8, 16, 4, 4)
+        times = pn.Row(
+            self._bind(start, "start"), self._bind(end, "end"), sizing_mode="stretch_width", margin=0
+        )
+        return [
+            self._head(1, "domain"),
+            self._bind(area, "area"),
+            self._bind(cell, "cell"),
+            self._head(2, "period"),
+            times,
+        ]
+
+    def _evidence(self) -> list[Any]:
+        say, state = self.say, self.state
+        offered = {
+            say.layer(name, about): name
+            for name, about in self.case.layers.items()
+            if about["kind"] == "field" and about["role"] == "background"
+        }
+        sources = pmui.CheckBoxGroup(
+            options=offered,
+            value=list(state.backgrounds),
+            margin=(2, 16),
+            sizing_mode="stretch_width",
+            size="small",
+        )
+        share = pmui.FloatSlider(
+            label=say("hold_out"),
+            start=0,
+            end=0.5,
+            step=0.05,
+            value=state.hold_out,
+            format="0%",
+            size="small",
+            sizing_mode="stretch_width",
+            margin=(6, 24),
+            description=say("about_hold_out"),
+        )
+        seed = pmui.IntInput(label=say("hold_seed"), value=state.hold_seed, start=0, end=2**31, **FIELD)
+        self._split = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(0, 16))
+        return [
+            self._head(3, "sources_used"),
+            self._bind(sources, "backgrounds"),
+            self._head(4, "gauges"),
+            self._bind(share, "hold_out", "value_throttled"),
+            self._split,
+            self._bind(seed, "hold_seed"),
+        ]
+
+    def _method(self) -> list[Any]:
+        say, state = self.say, self.state
+        options = {say.method(name, cls): name for name, cls in methods().items()}
+        chosen = pmui.Select(label=say("method"), options=options, value=state.method, **FIELD)
+        self.members = pmui.IntInput(label=say("members"), value=state.members, start=1, end=1000, **FIELD)
+        seed = pmui.IntInput(label=say("seed"), value=state.seed, start=0, end=2**31, **FIELD)
+        self.members.margin, seed.margin = (8, 4, 4, 16), (8, 16, 4, 4)
+        counts = pn.Row(
+            self._bind(self.members, "members"),
+            self._bind(seed, "seed"),
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        more = pmui.Accordion(
+            (say("settings"), self.settings),
+            (say("about_method"), self._about),
+            margin=(4, 12, 12, 12),
+            sizing_mode="stretch_width",
+            disable_gutters=True,
+            square=True,
+            sx={
+                "& .MuiAccordionSummary-root": {"minHeight": "36px"},
+                "& .MuiAccordionSummary-content *": {"fontSize": "12.5px", "my": 0.5},
+            },
+        )
+        return [self._head(5, "method"), self._bind(chosen, "method"), counts, more]
+
+    def _draw_settings(self) -> None:
+        name = self.state.method
+        if name not in methods():
+            return
+        cls = methods()[name]
+        mine = self.state.settings.get(name, {})
+
+        def choose(key: str, value: Any) -> None:
+            self.state.set_setting(name, key, value)
+
+        self.settings[:] = controls(settings_of(cls), name, self.say, mine, choose)
+        self._about.object = page(cls)
+        self.members.disabled = cls.most_members == 1
+
+    # What it costs, and whether it can be run
+
+    def _price(self) -> None:
+        """Make the task; if that cannot be done, say why, and let Run say it too."""
+        try:
+            self._task, self._problem = self._make(), ""
+        except Invalid as problem:
+            self._task, self._problem = None, str(problem)
+        self._split.object = self._split_html()
+        self.run.disabled = self._task is None or self._job is not None
+        if self._task is None:
+            self._cost.object = f"<u>{escape(self._problem)}</u>"
+        else:
+            self._cost.object = self._cost_html(self._task)
+
+    def _make(self) -> Task:
+        cls = methods().get(self.state.method)
+        most = cls.most_members if cls else 1
+        task = self.state.task(self.case.box, self.case.period, store.gauge_layer(self.case), most)
+        method(task.method, task.settings).accept(task)
+        return task
+
+    def _cost_html(self, task: Task) -> str:
+        say = self.say
+        rows, columns = task.grid.shape
+        told = say("cost", rows=rows, columns=columns, hours=len(task.period.times), members=task.members)
+        seconds = store.seconds(task)
+        expected = say("cost_unknown") if seconds is None else say("cost_time", time=say.duration(seconds))
+        return f"<span>{escape(told)}</span><b>{escape(expected)}</b>"
+
+    def _split_html(self) -> str:
+        gauges = store.gauges(self.case)
+        if gauges is None:
+            return ""
+        held = len(gauges) - len(store.planned(self.case, self.state))
+        return f"<span>{escape(self.say('split', used=len(gauges) - held, held=held))}</span>"
+
+    def yaml(self) -> str:
+        return self._task.to_yaml() if self._task else ""
+
+    def _submit(self) -> None:
+        """Hand the task over; the button rests until it is in the line."""
+        self._price()
+        if self._task is None or self._job is not None:
+            return
+        self._job = store.submit(self._task)
+        self.run.param.update(disabled=True, label=self.say("submitting"))
+        self.after([self._job], self._submitted)
+
+    def _submitted(self) -> None:
+        job, self._job = self._job, None
+        self.run.label = self.say("run")
+        self._price()
+        if job is None:
+            return
+        if problem := job.exception():
+            self._cost.object = f"<u>{escape(str(problem))}</u>"
+            return
+        run = job.result()
+        time = self.state.within(run.task.period.times)
+        self.state.param.update(run=run.id, layer=RUN, tab="runs", time=time)
+
+    def follow(self) -> None:
+        """A finished run makes the next estimate better."""
+        if self._task is not None and self._job is None:
+            self._price()

@@ -1,0 +1,28 @@
+"""A server's store that belongs to one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app import store
+
+
+@pytest.fixture
+def desk(home) -> Iterator[None]:
+    """The store of the server begins empty in this test's home, and is closed after it."""
+
+    def clear() -> None:
+        if store._runner.cache_info().currsize:
+            store._runner().close()
+        if store._journal.cache_info().currsize:
+            store._journal().close()
+        for each in (store._runner, store._journal):
+            each.cache_clear()
+        for shelf in (store._hours, store._seen, store._layers, store._sums):
+            shelf.clear()
+
+    clear()
+    yield
+    clear()
