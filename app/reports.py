@@ -27,7 +27,9 @@ def scores(store: Store, run: Run) -> list[dict[str, Any]]:
     judges |= {name: Observations(at_gauges(rain, gauges)) for name, rain in references(run.task).items()}
     ensemble = store.ensemble(run.id).load()
     return [
-        {"judged by": name} | row for name, judge in judges.items() for row in of_run(ensemble, judge, raw)
+        {"judged by": name} | row
+        for name, judge in judges.items()
+        for row in of_run(ensemble, judge, raw, run.task.method)
     ]
 
 

@@ -92,12 +92,12 @@ def _rows(totals: Mapping[str, np.ndarray], counts: np.ndarray, size: int) -> li
 
 
 def of_run(
-    ensemble: xr.DataArray, gauges: Observations, others: Mapping[str, xr.DataArray]
+    ensemble: xr.DataArray, gauges: Observations, others: Mapping[str, xr.DataArray], name: str = "ensemble"
 ) -> list[dict[str, Any]]:
     """The ensemble's scores, and those of raw fields at exactly the same gauges and hours."""
-    readings = {"ensemble": at_gauges(ensemble, gauges)}
-    readings |= {name: at_gauges(rain.expand_dims("member"), gauges) for name, rain in others.items()}
+    readings = {name: at_gauges(ensemble, gauges)}
+    readings |= {other: at_gauges(rain.expand_dims("member"), gauges) for other, rain in others.items()}
     observed = gauges.at(ensemble.indexes["time"]).rain
     for read in readings.values():
         observed = observed.where(read.notnull().all("member"))
-    return [{"method": name} | row for name, read in readings.items() for row in at_held_out(read, observed)]
+    return [{"method": each} | row for each, read in readings.items() for row in at_held_out(read, observed)]
