@@ -3,7 +3,7 @@
 *Schedules.* Inside, a noised field is always x_t = x + sigma eps (variance exploding, as in EDM), and the
 time is sigma itself. Networks that were trained in another way are brought here by `variance_preserving`:
 where z = alpha x + s eps with alpha^2 + s^2 = 1, z / alpha is a field noised by sigma = s / alpha. The
-clock of a sampler is Karras': sigma^(1/rho) falls in equal steps; a rho of 12 is nearly even in ln sigma.
+clock of a sampler is Karras': sigma^(1/rho) falls in equal steps; a rho of 30 is nearly even in ln sigma.
 For fields of variance one, 20 is far enough to start from: there the noise hides the field's variance to
 one part in 400; higher starts only waste steps.
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RHO = 12.0
+RHO = 30.0
 LOWEST, HIGHEST = 0.003, 20.0
 
 

@@ -12,7 +12,7 @@ def test_the_clock_falls_from_high_to_low_and_ends_at_zero():
     assert float(clock[17]) == pytest.approx(0.003)
     assert float(clock[18]) == 0
     assert (clock.diff() < 0).all()
-    roots = clock[:-1] ** (1 / 12)
+    roots = clock[:-1] ** (1 / 30)
     torch.testing.assert_close(roots.diff(), roots.diff()[:1].expand(17))
 
 

@@ -1,0 +1,157 @@
+"""Evidence: what was seen, by which operator, with which errors.
+
+A `Law` says how far an observation may lie from what its operator makes of the truth. Given what is
+predicted, and how uncertain the prediction is, it answers with a *site*: a target and a variance, the
+Gaussian observation that stands in for it at this place. For Gaussian errors these are y and s^2. Where
+errors grow with the amount, s follows the prediction. A gauge that may be stuck (Student-t) gets a wider s
+the less it fits. A dry gauge says only "at most the tipping threshold": its site has the mean and variance
+that truncation gives the prediction, divided by the prediction again, as in expectation propagation.
+
+`together` joins any number of observations; posteriors do not nest, so all evidence is joined first and
+the prior is wrapped once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.observe import Linear, Operator, Scaled, Stack, StackedLinear, Through
+
+
+class Law(ABC):
+    """The errors of some observations, and the observations themselves (n,)."""
+
+    observed: Tensor
+
+    @abstractmethod
+    def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Target and variance (members, n), where the prediction is uncertain by ``variance``."""
+
+
+@dataclass(frozen=True)
+class Normal(Law):
+    """Errors of standard deviation ``error``, and of ``share`` of the amount that is predicted."""
+
+    observed: Tensor
+    error: float | Tensor
+    share: float = 0.0
+
+    def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        spread = torch.as_tensor(self.error).to(predicted) ** 2 + (self.share * predicted.clamp(min=0)) ** 2
+        return self.observed.to(predicted).expand_as(predicted), spread.expand_as(predicted)
+
+
+@dataclass(frozen=True)
+class Robust(Law):
+    """Student's t: an observation that does not fit is believed less. ``freedom`` of 3 or 4 is usual."""
+
+    observed: Tensor
+    error: float | Tensor
+    freedom: float = 4.0
+
+    def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        target = self.observed.to(predicted).expand_as(predicted)
+        error = torch.as_tensor(self.error).to(predicted) ** 2
+        # Student's t is a normal whose variance is itself drawn. Its expected precision follows from the
+        # misfit that remains *after* the observation was taken in with the present variance, and so on: a
+        # report that fits stays at R = s^2, one that cannot be explained runs off to R = misfit^2 / (nu + 1).
+        width = error.expand_as(predicted)
+        for _ in range(30):
+            keep = width / (variance + width)
+            left = (keep * (target - predicted)) ** 2 + keep * variance
+            width = (self.freedom * error + left) / (self.freedom + 1)
+        return target, width
+
+
+@dataclass(frozen=True)
+class Censored(Law):
+    """Normal errors, but an observation at or below ``threshold`` only says that it is no more than that."""
+
+    observed: Tensor
+    error: float | Tensor
+    threshold: float = 0.0
+
+    def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        observed = self.observed.to(predicted).expand_as(predicted)
+        error = (torch.as_tensor(self.error).to(predicted) ** 2).expand_as(predicted)
+        # z = A x + e with e of variance R; the prediction of z has variance v + R and is cut off at c:
+        # the precision that the cut adds to z is (lambda' / (1 - lambda')) / (v + R), lambda' in (0, 1).
+        total = variance + error
+        u = (self.threshold - predicted) / total.sqrt()
+        ratio = torch.exp(-0.5 * u**2 - torch.special.log_ndtr(u)) / math.sqrt(2 * math.pi)
+        shrink = (ratio * (u + ratio)).clamp(1e-6, 1 - 1e-6)
+        mean = predicted - ratio * total.sqrt()
+        # what the site says of A x itself: its error R is already within the total
+        width = total * (1 - shrink) / shrink
+        target = (mean * (total + width) - predicted * width) / total
+        dry = observed <= self.threshold
+        return torch.where(dry, target, observed), torch.where(dry, width + error, error)
+
+
+@dataclass(frozen=True)
+class Joined(Law):
+    parts: Sequence[Law]
+
+    @property
+    def observed(self) -> Tensor:  # type: ignore[override]
+        return torch.cat([part.observed for part in self.parts])
+
+    def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        sizes = [len(part.observed) for part in self.parts]
+        pieces = zip(self.parts, predicted.split(sizes, 1), variance.split(sizes, 1), strict=True)
+        targets, variances = zip(*(part.site(*piece) for part, *piece in pieces), strict=True)
+        return torch.cat(targets, 1), torch.cat(variances, 1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An operator and the law of its errors."""
+
+    operator: Operator
+    law: Law
+
+    def at(self, clean: Tensor, variance: Tensor) -> tuple[Linear, Tensor, Tensor]:
+        """The derivative of the operator, the residual and the variance of the errors, at a field."""
+        predicted = self.operator(clean)
+        target, error = self.law.site(predicted, variance)
+        return self.operator.linear(clean), target - predicted, error
+
+    def replace(self, clean: Tensor) -> Tensor:
+        """The field with what was observed put in its place, as inpainting does."""
+        linear = self.operator.linear(clean)
+        wrong = self.law.observed.to(clean) - self.operator(clean)
+        weight = linear.adjoint(torch.ones_like(wrong))
+        return clean + linear.adjoint(wrong) / weight.clamp(min=1e-6) * (weight > 0)
+
+    @property
+    def plain(self) -> Linear:
+        """The linear part: what the operator would be on the latent side itself."""
+        return _plain(self.operator)
+
+    def slopes(self, clean: Tensor) -> Tensor:
+        """How steeply each observation follows a change of the latent field all around it."""
+        linear, ones = self.operator.linear(clean), torch.ones_like(clean)
+        return linear(ones) / self.plain(ones).clamp(min=1e-12)
+
+
+def _plain(operator: Operator) -> Linear:
+    if isinstance(operator, Through):
+        return _plain(operator.inner)
+    if isinstance(operator, Stack):
+        return StackedLinear([_plain(part) for part in operator.parts])
+    if isinstance(operator, Scaled):
+        return operator.inner
+    if isinstance(operator, Linear):
+        return operator
+    raise TypeError(f"{type(operator).__name__} has no linear part")
+
+
+def together(*seen: Seen) -> Seen:
+    """All evidence as one."""
+    return Seen(Stack([each.operator for each in seen]), Joined([each.law for each in seen]))

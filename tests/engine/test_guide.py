@@ -1,0 +1,152 @@
+"""Guidance, against the closed form: with a Gaussian prior and linear evidence every step is known."""
+
+import math
+
+import pytest
+import torch
+
+from engine.denoise import Denoiser, Gaussian, Waves
+from engine.evidence import Censored, Normal, Robust, Seen, together
+from engine.guide import Diverged, Posterior
+from engine.noise import HIGHEST, Streams, karras
+from engine.observe import Areas, Gather, Linear, cells, overlaps
+from engine.sample import ito, last, start
+from tests.engine.test_denoise import red
+
+SIDE = 16
+SHAPE = (SIDE, SIDE)
+PRIOR = Gaussian(torch.full(SHAPE, 0.3, dtype=torch.float64), Waves(red(*SHAPE, 2.0)))
+NOISE = 0.1
+
+
+def matrix(operator: Linear) -> torch.Tensor:
+    eye = torch.eye(SIDE * SIDE, dtype=torch.float64).reshape(-1, *SHAPE)
+    return operator(eye).T
+
+
+def world(seed: int = 0, share: float = 0.1) -> tuple[torch.Tensor, Gather, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    truth = PRIOR.draw(torch.randn(1, *SHAPE, generator=generator, dtype=torch.float64))
+    gauges = cells((torch.rand(SHAPE, generator=generator) < share).numpy())
+    seen = gauges(truth)[0]
+    return truth, gauges, seen + NOISE * torch.randn(seen.shape, generator=generator, dtype=torch.float64)
+
+
+def means() -> Areas:
+    edges, coarse = torch.arange(SIDE + 1.0).numpy(), torch.arange(0.0, SIDE + 1, 4).numpy()
+    return Areas(overlaps(edges, coarse), overlaps(edges, coarse))
+
+
+def evidence() -> tuple[Seen, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gauges and area means at once: what is seen, and H, R, y as matrices."""
+    truth, gauges, seen = world()
+    coarse = means()(truth)[0] + 0.05
+    joined = together(Seen(gauges, Normal(seen, NOISE)), Seen(means(), Normal(coarse, 0.2)))
+    error = torch.cat([torch.full_like(seen, NOISE**2), torch.full_like(coarse, 0.04)])
+    return joined, torch.cat([matrix(gauges), matrix(means())]), torch.diag(error), torch.cat([seen, coarse])
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.3, 2.0, 10.0])
+@pytest.mark.parametrize(("mode", "rounds"), [("climate", 1), ("hybrid", 1), ("hybrid", 2), ("mmps", 300)])
+def test_the_posterior_denoiser_is_the_closed_form(mode, rounds, sigma):
+    seen, matrix_, error, observed = evidence()
+    exact = PRIOR.posterior(matrix_, error, observed)
+    x = (
+        PRIOR.draw(Streams(0, range(3))("x", SHAPE).double())
+        + sigma * Streams(0, range(3))("n", SHAPE).double()
+    )
+    found = Posterior(PRIOR, seen, PRIOR, mode, rounds)(x, sigma)
+    torch.testing.assert_close(found, exact(x, sigma), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [18, 32])
+def test_samples_have_the_posteriors_mean_and_variance(steps):
+    seen, matrix_, error, observed = evidence()
+    exact = PRIOR.posterior(matrix_, error, observed)
+    streams = Streams(1, range(300))
+    draws = last(
+        ito(Posterior(PRIOR, seen, PRIOR), start(streams, SHAPE, HIGHEST, PRIOR), karras(steps), streams)
+    )
+    variance = (exact.basis.vectors**2 @ exact.basis.values).reshape(SHAPE)
+    z = (draws.mean(0) - exact.mean) / (variance / 300).sqrt()
+    assert abs(float(z.square().mean()) - 1) < 0.35  # cells are correlated: some 25 independent ones
+    assert float((draws.var(0).mean() / variance.mean() - 1).abs()) < 0.05
+    in_sight = draws.flatten(1) @ matrix_.T
+    wanted = ((matrix_ @ exact.basis.vectors) ** 2 @ exact.basis.values).mean()
+    assert abs(float(in_sight.var(0).mean() / wanted) - 1) < 0.06
+
+
+class Wrong(Denoiser):
+    """A learned prior at its worst: right in value, with a Jacobian of the wrong sign."""
+
+    def __call__(self, x, sigma):
+        answer = PRIOR(x, sigma)
+        return answer.detach() - (x - x.detach())
+
+
+def test_a_wrong_jacobian_does_not_take_the_hybrid_away():
+    seen, *_ = evidence()
+    x = Streams(0, range(2))("x", SHAPE).double()
+    safe = Posterior(Wrong(), seen, PRIOR)(x, 0.5)
+    torch.testing.assert_close(safe, Posterior(PRIOR, seen, PRIOR, "climate")(x, 0.5))
+
+
+def test_divergence_is_told():
+    _, gauges, seen = world()
+    post = Posterior(PRIOR, Seen(gauges, Normal(seen, 1e-160)), PRIOR, "dps")
+    with pytest.raises(Diverged, match="guidance dps diverged at noise level"):
+        post(torch.zeros(1, *SHAPE, dtype=torch.float64), 0.5)
+
+
+def test_replacement_puts_the_observed_in_place():
+    truth, gauges, seen = world()
+    found = Posterior(PRIOR, Seen(gauges, Normal(seen, NOISE)), PRIOR, "replacement")(truth, 0.5)
+    torch.testing.assert_close(gauges(found)[0], seen)
+
+
+def test_a_dry_gauge_is_the_truncated_normal():
+    """One censored gauge: the exact mean is one integral away."""
+    gauge = Gather(torch.tensor([[37]]), torch.ones(1, 1).double(), SHAPE)
+    for threshold, sigma in ((-0.5, 1.0), (0.4, 0.3), (0.4, 5.0)):
+        law = Censored(torch.tensor([threshold], dtype=torch.float64), 0.2, threshold)
+        x = PRIOR.draw(Streams(0, range(4))("x", SHAPE).double())
+        found = gauge(Posterior(PRIOR, Seen(gauge, law), PRIOR, "climate")(x, sigma))
+        clean = gauge(PRIOR(x, sigma))
+        gain = PRIOR.basis.values * sigma**2 / (PRIOR.basis.values + sigma**2)
+        variance, error = float(gain.mean()), 0.04
+        grid = torch.linspace(-12, 12, 40001, dtype=torch.float64)
+        density = torch.exp(-0.5 * (grid - clean) ** 2 / variance)
+        weight = density * torch.special.ndtr((threshold - grid) / math.sqrt(error))
+        exact = (grid * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+        torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_a_stuck_gauge_pulls_less():
+    truth, gauges, seen = world()
+    broken = seen.clone()
+    broken[0] = 40.0
+
+    def error(law):
+        post = Posterior(PRIOR, Seen(gauges, law), PRIOR, "climate")
+        streams = Streams(0, range(16))
+        draws = last(ito(post, start(streams, SHAPE, HIGHEST, PRIOR), karras(18), streams))
+        return float((draws.mean(0) - truth[0]).square().mean().sqrt())
+
+    clean = error(Normal(seen, NOISE))
+    assert error(Normal(broken, NOISE)) > 3 * clean
+    assert error(Robust(broken, NOISE)) < 1.3 * clean
+
+
+def test_errors_may_grow_with_the_amount():
+    law = Normal(torch.tensor([1.0, 10.0]), 0.1, share=0.2)
+    _, variance = law.site(torch.tensor([[0.0, 10.0]]), torch.zeros(1, 2))
+    torch.testing.assert_close(variance, torch.tensor([[0.01, 4.01]]))
+
+
+def test_members_do_not_know_of_each_other():
+    seen, *_ = evidence()
+    whole, part = Streams(3, range(6)), Streams(3, [4])
+    post = Posterior(PRIOR, seen, PRIOR)
+    many = last(ito(post, start(whole, SHAPE, HIGHEST, PRIOR), karras(10), whole))
+    one = last(ito(post, start(part, SHAPE, HIGHEST, PRIOR), karras(10), part))
+    torch.testing.assert_close(one[0], many[4], rtol=0, atol=1e-9)
