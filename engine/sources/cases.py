@@ -91,13 +91,22 @@ def _case(path: Path, changed: int) -> Case:
 
 @functools.lru_cache(maxsize=16)
 def _layer(path: Path, name: str, kind: str, changed: int) -> xr.DataArray | Observations:
-    with READING, xr.open_dataset(path, engine="h5netcdf", group=name) as group:
-        content = next(iter(group.load().data_vars.values()))
+    with READING, xr.open_dataset(path, engine="h5netcdf", group=name, mask_and_scale=False) as group:
+        content = _unpacked(next(iter(group.load().data_vars.values())))
     if kind == "gauges":
         return Observations(content)
-    with xr.set_options(keep_attrs=True):
-        content = content.astype(np.float32)
     return check(content, name) if content.name == "rain" else content
+
+
+def _unpacked(packed: xr.DataArray) -> xr.DataArray:
+    """Steps as values, in single precision. Divided by 100 and not multiplied by 0.01: so a step of 20 is
+    the very 0.2 that a threshold is compared with."""
+    about = dict(packed.attrs)
+    scale, fill = float(np.squeeze(about.pop("scale_factor"))), int(np.squeeze(about.pop("_FillValue")))
+    values = packed.values.astype(np.float32)
+    values = values / np.float32(round(1 / scale)) if scale < 1 else values * np.float32(scale)
+    values[packed.values == fill] = np.nan
+    return packed.copy(data=values).drop_attrs(deep=False).assign_attrs(about)
 
 
 def write_case(

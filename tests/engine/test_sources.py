@@ -28,6 +28,16 @@ def test_a_case_gives_back_what_was_put_in(small):
         layer("small/radar")
 
 
+def test_packed_steps_are_the_values_that_thresholds_name(small):
+    for name in ("front/gauges", "front/truth"):
+        found = layer(name)
+        values = found.values[np.isfinite(found.values)]
+        hundredths = np.round(values * 100).astype(int)
+        assert (values == (hundredths / 100).astype(np.float32)).all()
+    tips = layer("front/gauges").values
+    assert (tips[np.isclose(tips, 0.2)] >= np.float32(0.2)).all()
+
+
 def test_the_embedded_case_is_whole():
     case = cases()["front"]
     assert case.about["simulated"] == "true"
