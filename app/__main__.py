@@ -203,9 +203,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="rainloom", description="Ensembles of rain fields with honest uncertainty."
-    )
+    top = argparse.ArgumentParser(prog="rainloom", description="Ensembles of rain, with honest uncertainty.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON, for a program that reads")
     common.add_argument("--debug", action="store_true", help="show the details of an error")
@@ -235,7 +233,8 @@ def parser() -> argparse.ArgumentParser:
         command(name, do, text).add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
     one = command("export", export, "write a run's ensemble as a file")
     one.add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
-    one.add_argument("--to", choices=("netcdf", "zarr", "geotiff", "csv"), default="netcdf", help="format")
+    kinds = "netcdf and zarr hold every member, geotiff their mean, csv mean and quantiles"
+    one.add_argument("--to", choices=("netcdf", "zarr", "geotiff", "csv"), default="netcdf", help=kinds)
     one.add_argument("--output", "-o", help="the file (default: the run's id)")
     one.add_argument("--force", action="store_true", help="replace an existing file")
     one = command("inspect", inspect, "tell what a file or a layer holds and how it was read")

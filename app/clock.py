@@ -6,7 +6,11 @@ line slows the play instead of filling up. Keys are ignored while somebody types
 
 from __future__ import annotations
 
+from typing import Any
+
 import param
+from bokeh.events import ConnectionLost
+from bokeh.models import CustomJS
 from panel.custom import JSComponent
 
 SCRIPT = """
@@ -33,13 +37,14 @@ const copy = async (text) => {
 }
 
 export function render({model, el}) {
-  let count = 0
+  let count = 0, walked = 0
   const press = (event) => {
     const key = KEYS[event.key]
     if (!key || event.ctrlKey || event.metaKey || event.altKey || typing(event)) return
     event.preventDefault()
     count += 1
-    model.pressed = `${event.shiftKey && key !== "play" ? 24 * Number(key) : key}#${count}`
+    if (key !== "play") walked += (event.shiftKey ? 24 : 1) * Number(key)
+    model.pressed = `${key === "play" ? "play" : "walk"}#${walked}#${count}`
   }
   document.addEventListener("keydown", press)
   const beat = setInterval(() => {
@@ -51,13 +56,37 @@ export function render({model, el}) {
 """
 
 
+LOST = """
+if (!document.getElementById("rainloom-lost")) {
+  const note = Object.assign(document.createElement("div"), {id: "rainloom-lost", textContent: text})
+  note.setAttribute("role", "alert")
+  note.style.cssText = "position:fixed;top:0;left:0;right:0;z-index:99999;padding:10px 18px;" +
+    "text-align:center;background:#8a3b12;color:#fff;font:600 14px system-ui,sans-serif"
+  document.body.append(note)
+  const again = async () => {
+    try { if ((await fetch(location.href, {cache: "no-store"})).ok) return location.reload() } catch {}
+    setTimeout(again, 2000)
+  }
+  setTimeout(again, 1000)
+}
+"""
+
+
+def mind_the_line(document: Any, text: str) -> None:
+    """When the server is gone, say so, and load the page again (its link holds the view) once it is back."""
+    if document is not None:
+        document.js_on_event(ConnectionLost, CustomJS(code=LOST.replace("text})", f"{text!r}}})")))
+
+
 class Clock(JSComponent):
     """Nothing to see; it sits beside what it serves."""
 
     beat = param.Integer(default=0, doc="counts the hours asked for while playing")
     shown = param.Integer(default=0, doc="the last of them that was sent")
     playing = param.Boolean(default=False)
-    pressed = param.String(doc="the last key as what it does, and a count: play#3")
+    pressed = param.String(
+        doc="what the last key does, the sum of all arrows in hours, and a count: walk#-2#3"
+    )
     copied = param.String(doc="a count and the text to put on the clipboard")
 
     _esm = SCRIPT

@@ -15,6 +15,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from app import store
+from app.clock import mind_the_line
 from app.state import RUN, State, stamp
 from app.theme import LANGUAGES, Words, dress, sheet
 from app.views import View
@@ -107,6 +108,7 @@ class Session:
             sx=FRAME,
         )
         unbind(self.page)
+        mind_the_line(pn.state.curdoc, Words(state.language)("offline"))
         self._build()
         state.param.watch(lambda *_: self._build(), ["language", "case"])
         state.param.watch(

@@ -137,7 +137,7 @@ def seconds(task: Task) -> float | None:
         if each.state == "done" and each.task.method == task.method and each.started and each.finished
     ]
     largest, took = max(known[:10], default=(0, 0.0))
-    return took * max(1.0, size(task) / largest) if largest else None
+    return max(3.0, took * size(task) / largest) if largest else None
 
 
 def size(task: Task) -> int:

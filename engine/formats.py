@@ -119,6 +119,7 @@ def to_geotiff(rain: xr.DataArray, path: Path, **about: str) -> None:
         "transform": from_origin(grid.box.west, grid.box.north, grid.step, grid.step),
     }
     with rasterio.open(path, "w", **profile) as file:
+        file.units = [UNIT] * mean.sizes["time"]
         file.update_tags(units=UNIT, statistic="ensemble mean", **about)
         for band, hour in enumerate(mean.transpose("time", "lat", "lon"), start=1):
             file.write(hour.values[::-1].astype(np.float32), band)  # GeoTIFF runs north to south
@@ -128,16 +129,23 @@ def to_geotiff(rain: xr.DataArray, path: Path, **about: str) -> None:
 
 
 def to_csv(rain: xr.DataArray, path: Path, **about: str) -> None:
-    summary = {"mean": rain.mean("member")} if "member" in rain.dims else {"rain": rain}
+    """A line a cell and hour; the unit stands in the column's name, so that any reader takes it as it is."""
+    summary = {"rain": rain}
     if "member" in rain.dims:
-        quantiles = rain.quantile([0.1, 0.5, 0.9], "member").astype(np.float32)
-        summary |= {
-            name: quantiles.isel(quantile=i, drop=True) for i, name in enumerate(("p10", "p50", "p90"))
+        quantiles = np.quantile(rain.values, [0.1, 0.5, 0.9], axis=0)
+        parts = dict(zip(("p10", "p50", "p90"), quantiles, strict=True)) | {"mean": rain.values.mean(0)}
+        summary = {
+            name: rain.isel(member=0, drop=True).copy(data=parts[name])
+            for name in ("mean", "p10", "p50", "p90")
         }
-    table = xr.Dataset(summary).to_dataframe().reset_index().rename(columns={"time": "time_utc_end"})
     with path.open("w", newline="") as stream:
-        stream.write(f"# rain in {UNIT}, mean over the {rain.attrs['interval']} before the time\n")
-        table.to_csv(stream, index=False, float_format="%.4g")
+        for hour in range(rain.sizes["time"]):
+            table = xr.Dataset({f"{name}_mm_per_h": one.isel(time=[hour]) for name, one in summary.items()})
+            lines = table.to_dataframe().astype(float).round(3).reset_index()
+            lines["time"] = lines["time"].dt.strftime("%Y-%m-%dT%H:%MZ")
+            for axis in ("lat", "lon"):
+                lines[axis] = lines[axis].round(6)
+            lines.to_csv(stream, index=False, header=hour == 0)
 
 
 FORMATS: Mapping[str, tuple[str, Callable[..., None]]] = {

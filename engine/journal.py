@@ -165,8 +165,10 @@ class Journal:
         found = [_run(row) for row in rows]
         exact = [run for run in found if run.id == name]
         if len(found) != 1 and not exact:
-            hint = "several begin so" if found else "`rainloom runs` lists them"
-            raise Invalid(f"run: no run {name!r}; {hint}")
+            if found:
+                several = ", ".join(run.id for run in found[:4])
+                raise Invalid(f"run: several begin with {name!r} ({several}); give more of the one you mean")
+            raise Invalid(f"run: no run {name!r}; `rainloom runs` lists them")
         return (exact or found)[0]
 
     def find(self, key: str) -> Run | None:

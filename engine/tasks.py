@@ -180,7 +180,7 @@ class Task:
         told["period"] = {
             "start": period.start.isoformat(),
             "end": period.end.isoformat(),
-            "step": period.step.isoformat(),
+            "step": period.interval,
         }
         told["sources"] = [asdict(each) for each in self.sources]
         if self.gauges is not None:

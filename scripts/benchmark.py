@@ -21,6 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import environment  # noqa: E402
+
+if __name__ == "__main__":
+    environment.enter()
+
 from engine.diagnostics.tables import Table  # noqa: E402
 from engine.values import Invalid  # noqa: E402
 

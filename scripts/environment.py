@@ -132,6 +132,12 @@ def install():
     return True
 
 
+def enter():
+    """Run this script again with the environment's Python, unless it already is."""
+    if pathlib.Path(sys.prefix).resolve() != VENV.resolve():
+        run(*sys.argv)
+
+
 def run(*arguments):
     """Become the environment's Python with these arguments."""
     command = [ensure(), *arguments]

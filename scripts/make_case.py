@@ -16,13 +16,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import xarray as xr
-from scipy.ndimage import gaussian_filter
-
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import environment  # noqa: E402
+
+if __name__ == "__main__":
+    environment.enter()
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import xarray as xr  # noqa: E402
+from scipy.ndimage import gaussian_filter  # noqa: E402
 
 from engine import home  # noqa: E402
 from engine.fields import Box, Grid, Observations, Period  # noqa: E402

@@ -88,9 +88,7 @@ class Map(View):
             self.after([wait], self.paint)
             return
         self._picture = found
-        if found is None and self._coming():
-            self.canvas.fade()
-        elif found is None:
+        if found is None:  # another field under this name would be a lie
             self.canvas.wipe()
         else:
             self.canvas.paint(found.values, found.rows, self.scale)
@@ -98,10 +96,6 @@ class Map(View):
         self._legend.object = self._legend_html()
         self._plate.object = self._plate_html(time)
         self._read()
-
-    def _coming(self) -> bool:
-        run = store.run(self.state.run) if self.state.layer == RUN else None
-        return bool(run and run.under_way and not run.done)
 
     def warm(self) -> None:
         """Read the other layers too, for the readout."""

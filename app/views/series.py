@@ -52,6 +52,7 @@ class TimeBar(View):
         self.figure = self._figure()
         self.clock = Clock(beat=0, shown=0)
         self.clock.param.watch(lambda event: self.step(1) if event.new else None, "beat")
+        self._walked = 0
         self.clock.param.watch(self._pressed, "pressed")
         self._label = pn.pane.HTML(stylesheets=[sheet("time")], css_classes=["time"], margin=0, width=170)
         self.panel = self._layout()
@@ -224,11 +225,12 @@ class TimeBar(View):
         self.state.time = stamp(times[(max(at, 0) + hours) % len(times)])
 
     def _pressed(self, event: Any) -> None:
-        what = event.new.partition("#")[0]
+        what, hours = event.new.split("#")[0], int(event.new.split("#")[1])
         if what == "play":
             self.state.playing = not self.state.playing
-        else:
-            self.step(int(what))
+        else:  # the sum of all arrows: of many quick ones only the last message may come
+            self.step(hours - self._walked)
+            self._walked = hours
 
     def _show_playing(self) -> None:
         self.clock.param.update(playing=self.state.playing, shown=self.clock.beat)

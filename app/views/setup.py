@@ -262,8 +262,11 @@ class Setup(View):
         gauges = store.gauges(self.case)
         if gauges is None:
             return ""
-        held = len(gauges) - len(store.planned(self.case, self.state))
-        return f"<span>{escape(self.say('split', used=len(gauges) - held, held=held))}</span>"
+        if self._task is not None:
+            gauges = gauges.inside(self._task.domain)
+        used = set(store.planned(self.case, self.state)) & set(gauges.names)
+        told = self.say("split", used=len(used), held=len(gauges) - len(used))
+        return f"<span>{escape(told)}</span>"
 
     def yaml(self) -> str:
         return self._task.to_yaml() if self._task else ""

@@ -65,6 +65,10 @@ def read(path: Path) -> xr.DataArray:
 
 
 def _rain(whole: xr.Dataset, where: str) -> xr.DataArray:
+    if "layers" in whole.attrs:
+        raise Invalid(
+            f"{where}: is a case; put it into the folder of cases and name a layer, as front/satellite"
+        )
     found = [name for name, one in whole.data_vars.items() if _is_rain(str(name), one)]
     if len(found) != 1:
         listed = ", ".join(

@@ -58,11 +58,11 @@ def test_open_run_watch_look_and_stop(page, browser, server):
     page.wait_for_url("**time=2020-07-01T05:00**")
 
     # A run: it shows that it is under way, and its result takes the map.
-    number(page, "Members", 4)
+    number(page, "Members", 60)
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Cancel").wait_for()
     page.get_by_text("is done").wait_for(timeout=60_000)
-    page.get_by_text("4 of 4 members", exact=True).wait_for()
+    page.get_by_text("60 of 60 members", exact=True).wait_for()
     assert len(page.evaluate(CLASSES)) > 2
     page.wait_for_url("**layer=run&run=kriging-**")
 
@@ -70,7 +70,7 @@ def test_open_run_watch_look_and_stop(page, browser, server):
     other = browser.new_page()
     other.set_default_timeout(30_000)
     opened(other, page.url)
-    other.get_by_text("4 of 4 members", exact=True).wait_for()
+    other.get_by_text("60 of 60 members", exact=True).wait_for()
     other.get_by_role("tab", name="Runs").click()
 
     # A longer run, stopped: acknowledged at once, and told in both sessions.

@@ -98,7 +98,7 @@ def test_equal_keys_get_names_of_their_own_and_the_finished_one_is_found(store, 
     assert store.find(task.hash).id == first
     assert store.find("nothing") is None
     assert store.get(second[: len(second)]).id == second
-    with pytest.raises(Invalid, match="several begin so"):
+    with pytest.raises(Invalid, match="several begin with"):
         store.get("krig")
     with pytest.raises(Invalid, match="no run 'x'"):
         store.get("x")
