@@ -49,13 +49,13 @@ runner.close()
 
 
 def run(case: str | None, quick: bool) -> list[dict]:
-    kills = 8 if quick else 100
+    kills = 6 if quick else 100
     chance = random.Random(7)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         truth, seconds = undisturbed(store)
         tally = disturbed(store, truth, kills, lambda: chance.uniform(0.2, 1.05) * seconds, chance)
-        latencies = cancels(store, 6 if quick else 40, chance)
+        latencies = cancels(store, 3 if quick else 40, chance)
         store.close()
     rows = [
         ("kills of the server", tally["server"], "1"),
