@@ -11,8 +11,9 @@ one part in 400; higher starts only waste steps.
 has a generator of its own, on the processor, keyed by these; so neither the batch, nor the order, nor the
 device, nor a stop and a resume changes a bit, and more members never change the first ones.
 
-*Smooth noise* is white noise on a grid, blurred by a Gaussian and scaled back to variance one: noise that
-can be read between cells, at a gauge say, and means the same there.
+*Smooth noise* is white noise on a grid, blurred by a Gaussian and scaled back to variance one: a sum of
+waves, which can be read between cells, at a gauge say, and is the same field there. White noise has no
+value between cells; a place in it reads the cell that it lies in.
 """
 
 from __future__ import annotations
@@ -66,11 +67,34 @@ class Streams:
 def smooth(white: Tensor, width: float) -> Tensor:
     """White noise blurred over ``width`` cells (a Gaussian's standard deviation), of variance one again.
 
-    The blur is cyclic, by FFT over the last two dimensions: its transfer function is
-    exp(-(2 pi k width)^2 / 2), and what it leaves of the variance is the mean of its square.
+    The blur is cyclic, over the last two dimensions.
     """
+    return torch.fft.ifft2(_waves(white, width)).real if width else white
+
+
+def read(white: Tensor, width: float, row: Tensor, column: Tensor) -> Tensor:
+    """The noise ``smooth(white, width)`` at any places, in cells from the centre of the first one.
+
+    The sum of the waves at the places themselves, so that nothing is lost between cells: (..., places).
+    """
+    rows, columns = white.shape[-2:]
+    if not width:
+        return white[..., row.round().long() % rows, column.round().long() % columns]
+
+    def along(place: Tensor, size: int) -> Tensor:
+        wave = torch.fft.fftfreq(size, dtype=white.dtype, device=white.device)
+        return torch.exp(2j * math.pi * place.to(white)[:, None] * wave) / size
+
+    part = _waves(white, width) @ along(column, columns).T  # (..., rows, places)
+    return (part * along(row, rows).T).sum(-2).real
+
+
+def _waves(white: Tensor, width: float) -> Tensor:
+    """The spectrum of smooth noise: the Gaussian's transfer function is exp(-(2 pi k width)^2 / 2), and what
+    it leaves of the variance is the mean of its square. The shortest wave of an even grid is left out: it
+    would be there at the cells' centres and gone between them."""
     rows, columns = white.shape[-2:]
     ky = torch.fft.fftfreq(rows, dtype=white.dtype, device=white.device)[:, None]
     kx = torch.fft.fftfreq(columns, dtype=white.dtype, device=white.device)
-    transfer = torch.exp(-2 * (math.pi * width) ** 2 * (ky**2 + kx**2))
-    return torch.fft.ifft2(torch.fft.fft2(white) * transfer).real / transfer.square().mean().sqrt()
+    transfer = torch.exp(-2 * (math.pi * width) ** 2 * (ky**2 + kx**2)) * (ky > -0.5) * (kx > -0.5)
+    return torch.fft.fft2(white) * transfer / transfer.square().mean().sqrt()

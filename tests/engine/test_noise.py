@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.noise import Streams, karras, smooth, variance_preserving
+from engine.noise import Streams, karras, read, smooth, variance_preserving
 
 
 def test_the_clock_falls_from_high_to_low_and_ends_at_zero():
@@ -56,3 +56,21 @@ def test_smooth_noise_has_variance_one_and_the_gaussians_correlation(width):
             wanted = torch.exp(torch.tensor(-(lag**2) / (4 * width**2)))
             found = (field * field.roll(lag, -1)).mean() / field.var()
             assert abs(found - wanted) < 0.02 + 0.05 * (width == 0.5)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.5, 2.0])
+def test_noise_can_be_read_anywhere_and_is_the_same_field_there(width):
+    white = Streams(2, range(3000))("x", (12, 9)).double()
+    row, column = torch.arange(12.0).repeat_interleave(9), torch.arange(9.0).repeat(12)
+    on_cells = smooth(white, width)
+    torch.testing.assert_close(read(white, width, row, column), on_cells.flatten(1))
+    shuffled = torch.tensor([5, 100, 5])
+    torch.testing.assert_close(
+        read(white, width, row[shuffled], column[shuffled]), on_cells.flatten(1)[:, shuffled]
+    )
+    between = read(white, width, torch.tensor([3.5, 3.5, 11.9]), torch.tensor([2.0, 4.3, 8.8]))
+    assert (between.var(0) - 1).abs().max() < 4 * (2 / 3000) ** 0.5
+    if width:
+        apart = 2.3 / width  # on the same row, in units of the blur
+        wanted = torch.exp(torch.tensor(-(apart**2) / 4))
+        assert abs(float((between[:, 0] * between[:, 1]).mean() - wanted)) < 0.06 + 0.05 * (width == 0.5)
