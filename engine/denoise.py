@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engine.noise import log_normal, variance_preserving
 
 Level = Tensor | float
+Levels = Callable[[int, torch.Generator], Tensor]  # that many noise levels to train at
 
 
 class Denoiser(ABC):
@@ -96,8 +97,8 @@ class Gaussian(Denoiser):
         """Fields of the prior, from white noise of the field's shape."""
         return self.mean + self.basis.apply(white, self.basis.values.sqrt())
 
-    def posterior(self, matrix: Tensor, covariance: Tensor, observed: Tensor) -> Gaussian:
-        """What the prior becomes with y = H x + e, in closed form; ``matrix`` is H over the flat field.
+    def conditioned(self, matrix: Tensor, covariance: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance (of the flat field) given y = H x + e; ``matrix`` is H over the flat field.
 
         K = C H' (H C H' + R)^-1, mean mu + K (y - H mu), covariance C - K H C.
         """
@@ -106,7 +107,12 @@ class Gaussian(Denoiser):
         crossed = prior @ matrix.T
         solve = torch.linalg.solve(matrix @ crossed + covariance, crossed.T).T
         mean = self.mean.flatten() + solve @ (observed - matrix @ self.mean.flatten())
-        return Gaussian(mean.reshape(self.mean.shape), Dense.of(prior - solve @ crossed.T))
+        return mean.reshape(self.mean.shape), prior - solve @ crossed.T
+
+    def posterior(self, matrix: Tensor, covariance: Tensor, observed: Tensor) -> Gaussian:
+        """What the prior becomes with y = H x + e, in closed form."""
+        mean, rest = self.conditioned(matrix, covariance, observed)
+        return Gaussian(mean, Dense.of(rest))
 
 
 class Karras(Denoiser, nn.Module):
@@ -126,9 +132,11 @@ class Karras(Denoiser, nn.Module):
         skip, out = (self.spread / total) ** 2, sigma * self.spread / total
         return skip * x + out * self.network(x / total, sigma.flatten().log() / 4, *condition)
 
-    def loss(self, x: Tensor, generator: torch.Generator, *condition: Tensor) -> Tensor:
+    def loss(
+        self, x: Tensor, generator: torch.Generator, *condition: Tensor, levels: Levels = log_normal
+    ) -> Tensor:
         """Mean over noise levels of (sigma^2 + s^2) / (sigma s)^2 |D(x_t) - x|^2."""
-        sigma = level(log_normal(len(x), generator).to(x.device), x)
+        sigma = level(levels(len(x), generator).to(x.device), x)
         noised = x + sigma * torch.randn(x.shape, generator=generator).to(x.device)
         weight = (sigma**2 + self.spread**2) / (sigma * self.spread) ** 2
         return (weight * (self(noised, sigma.flatten(), *condition) - x) ** 2).mean()

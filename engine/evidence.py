@@ -7,6 +7,9 @@ errors grow with the amount, s follows the prediction. A gauge that may be stuck
 the less it fits. A dry gauge says only "at most the tipping threshold": its site has the mean and variance
 that truncation gives the prediction, divided by the prediction again, as in expectation propagation.
 
+The errors of a gridded source go together from cell to cell: ten of its cells say less than ten gauges. A
+law may therefore hold the correlation of its errors, and R is a matrix then (`Errors`).
+
 `together` joins any number of observations; posteriors do not nest, so all evidence is joined first and
 the prior is wrapped once.
 """
@@ -17,17 +20,68 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from engine.fields import KM_PER_DEGREE
 from engine.observe import Linear, Operator, Scaled, Stack, StackedLinear, Through
+
+
+@dataclass(frozen=True)
+class Errors:
+    """R, the covariance of the errors: of each member its variances, and the correlation that all share."""
+
+    variance: Tensor  # (members, n)
+    alike: Tensor | None = None  # (n, n); None where errors are independent
+
+    def __call__(self, w: Tensor) -> Tensor:
+        if self.alike is None:
+            return self.variance * w
+        spread = self.variance.sqrt()
+        return spread * each(self.alike, spread * w)
+
+    def matrix(self, member: int) -> Tensor:
+        variance = self.variance[member].double()
+        if self.alike is None:
+            return variance.diag()
+        spread = variance.sqrt()
+        return spread[:, None] * self.alike.to(spread) * spread
+
+    def draw(self, white: Tensor) -> Tensor:
+        if self.alike is not None:
+            white = each(torch.linalg.cholesky(self.alike.double()), white)
+        return self.variance.sqrt() * white
+
+
+def each(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """The matrix times each vector (members, n), one by one: a product of many vectors at once is rounded
+    otherwise for 4 of them than for 32, and a member's last bits would depend on its company."""
+    matrix = matrix.to(vectors.device, torch.float64)
+    return torch.stack([matrix.mv(vector) for vector in vectors.double()]).to(vectors)
+
+
+def fading(lat, lon, length: float, share: float = 1.0) -> Tensor:
+    """The correlation of errors that fades with distance, ``share`` exp(-d / ``length`` km), at some places;
+    the rest of each error is its own."""
+    lat, lon = (torch.as_tensor(place, dtype=torch.float64) for place in (lat, lon))
+    north = lat[:, None] - lat
+    east = (lon[:, None] - lon) * torch.cos(torch.deg2rad(lat.mean()))
+    away = KM_PER_DEGREE * torch.hypot(north, east)
+    return share * torch.exp(-away / length) + (1 - share) * torch.eye(len(lat), dtype=torch.float64)
 
 
 class Law(ABC):
     """The errors of some observations, and the observations themselves (n,)."""
 
     observed: Tensor
+    alike: Tensor | None = None
+
+    @property
+    def steady(self) -> bool:
+        """Whether target and variance are the same for every prediction."""
+        return False
 
     @abstractmethod
     def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,11 +90,19 @@ class Law(ABC):
 
 @dataclass(frozen=True)
 class Normal(Law):
-    """Errors of standard deviation ``error``, and of ``share`` of the amount that is predicted."""
+    """Errors of standard deviation ``error``, and of ``share`` of the amount that is predicted.
+
+    ``alike`` is their correlation (n, n), where they are not independent.
+    """
 
     observed: Tensor
     error: float | Tensor
     share: float = 0.0
+    alike: Tensor | None = None
+
+    @property
+    def steady(self) -> bool:
+        return self.share == 0
 
     def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         spread = torch.as_tensor(self.error).to(predicted) ** 2 + (self.share * predicted.clamp(min=0)) ** 2
@@ -102,6 +164,20 @@ class Joined(Law):
     def observed(self) -> Tensor:  # type: ignore[override]
         return torch.cat([part.observed for part in self.parts])
 
+    @cached_property
+    def alike(self) -> Tensor | None:  # type: ignore[override]
+        if all(part.alike is None for part in self.parts):
+            return None
+        blocks = [
+            torch.eye(len(part.observed), dtype=torch.float64) if part.alike is None else part.alike.double()
+            for part in self.parts
+        ]
+        return torch.block_diag(*blocks)
+
+    @property
+    def steady(self) -> bool:
+        return all(part.steady for part in self.parts)
+
     def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         sizes = [len(part.observed) for part in self.parts]
         pieces = zip(self.parts, predicted.split(sizes, 1), variance.split(sizes, 1), strict=True)
@@ -116,11 +192,11 @@ class Seen:
     operator: Operator
     law: Law
 
-    def at(self, clean: Tensor, variance: Tensor) -> tuple[Linear, Tensor, Tensor]:
-        """The derivative of the operator, the residual and the variance of the errors, at a field."""
+    def at(self, clean: Tensor, variance: Tensor) -> tuple[Linear, Tensor, Errors]:
+        """The derivative of the operator, the residual and the errors' covariance, at a field."""
         predicted = self.operator(clean)
-        target, error = self.law.site(predicted, variance)
-        return self.operator.linear(clean), target - predicted, error
+        target, width = self.law.site(predicted, variance)
+        return self.operator.linear(clean), target - predicted, Errors(width, self.law.alike)
 
     def replace(self, clean: Tensor) -> Tensor:
         """The field with what was observed put in its place, as inpainting does."""
@@ -128,6 +204,11 @@ class Seen:
         wrong = self.law.observed.to(clean) - self.operator(clean)
         weight = linear.adjoint(torch.ones_like(wrong))
         return clean + linear.adjoint(wrong) / weight.clamp(min=1e-6) * (weight > 0)
+
+    @property
+    def steady(self) -> bool:
+        """Whether derivative and errors are the same at every field."""
+        return self.law.steady and self.operator is self.plain
 
     @property
     def plain(self) -> Linear:
@@ -154,4 +235,7 @@ def _plain(operator: Operator) -> Linear:
 
 def together(*seen: Seen) -> Seen:
     """All evidence as one."""
-    return Seen(Stack([each.operator for each in seen]), Joined([each.law for each in seen]))
+    parts = [each.operator for each in seen]
+    linear = [part for part in parts if isinstance(part, Linear)]
+    operator = StackedLinear(linear) if len(linear) == len(parts) else Stack(parts)
+    return Seen(operator, Joined([each.law for each in seen]))

@@ -32,10 +32,13 @@ import torch
 from torch import Tensor
 
 from engine.denoise import Denoiser, Gaussian, Level
-from engine.evidence import Seen
+from engine.evidence import Errors, Seen, each
+from engine.noise import Streams
+from engine.observe import Linear
 
 MODES = ("none", "replacement", "dps", "sda", "detached", "mmps", "climate", "hybrid")
 SWITCH = 3.0  # standard deviations of the climate: above, J is not asked
+Solve = Callable[[Tensor], Tensor]
 TRUST = 0.2  # share of the foretold curvature below which a round is not believed
 
 
@@ -68,19 +71,40 @@ class Posterior(Denoiser):
             )
         return result
 
+    def start(self, streams: Streams, sigma: float) -> Tensor:
+        """Fields of the posterior, as far as the climate tells it, noised to level sigma.
+
+        Noise of level sigma hides what varies less than that; the longest waves of a red field have a
+        variance of hundreds, and a start that knows nothing of the evidence would leave its mark on them.
+        So members of the climate are drawn and moved by what was seen of them, C A' (A C A' + R)^-1
+        (y + e - A x), each with errors e of its own: conditional simulation.
+        """
+        white = streams("climate", tuple(self.climate.mean.shape)).to(self.climate.mean)
+        drawn = self.climate.draw(white)
+        noise = streams("start", tuple(white.shape[1:])).to(white)
+        if self.mode != "none":
+            at_mean = self.climate.mean.expand_as(drawn)
+            linear, residual, errors, slopes = self._near(at_mean, math.inf)
+            own = errors.draw(streams("errors", tuple(residual.shape[1:])).to(residual))
+            wrong = residual + own - linear(drawn - at_mean)
+            solved = self._solver(at_mean, math.inf, slopes, errors)(wrong)
+            drawn = drawn + self._climate(math.inf)(linear.adjoint(solved))
+        return drawn + sigma * noise
+
     def _without(self, x: Tensor, noise: float) -> Tensor:
         """The modes that need no gradient of the prior."""
         with torch.no_grad():
             clean = self.prior(x, noise)
             if self.mode == "replacement":
                 return self.seen.replace(clean)
-            linear, residual, error = self.seen.at(clean, self._variance(clean, noise))
+            linear, residual, errors, slopes = self._near(clean, noise)
             if self.mode == "detached":
                 solution = conjugate_gradients(
-                    lambda w: error * w + noise**2 * linear(linear.adjoint(w)), residual, error
+                    lambda w: errors(w) + noise**2 * linear(linear.adjoint(w)), residual, errors.variance
                 )
                 return clean + noise**2 * linear.adjoint(solution)
-            return clean + self._climate(noise)(linear.adjoint(self._solver(clean, noise, error)(residual)))
+            solve = self._solver(clean, noise, slopes, errors)
+            return clean + self._climate(noise)(linear.adjoint(solve(residual)))
 
     def _with_jacobian(self, x: Tensor, noise: float) -> Tensor:
         """The modes that ask the prior for its Jacobian."""
@@ -88,88 +112,110 @@ class Posterior(Denoiser):
             noised = x.detach().requires_grad_()
             answer = self.prior(noised, noise)
         clean = answer.detach()
-        linear, residual, error = self.seen.at(clean, self._variance(clean, noise))
+        linear, residual, errors, slopes = self._near(clean, noise)
 
         def sigma(v: Tensor) -> Tensor:
             (back,) = torch.autograd.grad(answer, noised, v, retain_graph=True)
             return noise**2 * back
 
         if self.mode == "hybrid":
-            return clean + self._guarded(linear, residual, error, sigma, noise, clean)
+            solve = self._solver(clean, noise, slopes, errors)
+            fallback = self._climate(noise)(linear.adjoint(solve(residual)))
+            return clean + guarded(linear, sigma, errors, solve, residual, fallback, self.rounds)
         if self.mode == "dps":
-            solution = residual / error
+            solution = residual / errors.variance  # as published: errors are independent
         elif self.mode == "sda":
             # the diagonal of A A' for the plain operator, by one adjoint of ones where weights do not overlap
             size = linear(linear.adjoint(torch.ones_like(residual)))
-            solution = residual / (error + self.gamma * noise**2 * size)
+            solution = residual / (errors.variance + self.gamma * noise**2 * size)
         else:
             solution = conjugate_gradients(
-                lambda w: error * w + linear(sigma(linear.adjoint(w))), residual, error, self.rounds
+                lambda w: errors(w) + linear(sigma(linear.adjoint(w))), residual, errors.variance, self.rounds
             )
         return clean + sigma(linear.adjoint(solution))
 
-    def _guarded(self, linear, residual: Tensor, error: Tensor, sigma, noise: float, clean: Tensor) -> Tensor:
-        """Preconditioned conjugate gradients, each round believed only where its curvature is sane."""
-        solve, climate = self._solver(clean, noise, error), self._climate(noise)
-        z = solve(residual)
-        fallback = climate(linear.adjoint(z))
-        change, p, r = torch.zeros_like(clean), z, residual
-        rz = (r * z).sum(1, keepdim=True)
-        believed = torch.ones_like(rz, dtype=torch.bool)
-        took_first = believed
-        for turn in range(self.rounds):
-            pushed = sigma(linear.adjoint(p))
-            q = error * p + linear(pushed)
-            curvature = (p * q).sum(1, keepdim=True)
-            believed = believed & (curvature > TRUST * (rz if turn == 0 else self._foretold(p, solve)))
-            if turn == 0:
-                took_first = believed
-            step = torch.where(believed, rz / curvature.where(believed, torch.ones_like(curvature)), 0.0)
-            change = change + step.reshape(-1, *(1,) * (clean.ndim - 1)) * pushed
-            r = r - step * q
-            z = solve(r)
-            fresh = (r * z).sum(1, keepdim=True)
-            p = z + fresh / rz.clamp(min=1e-30) * p
-            rz = fresh
-        keep = took_first.reshape(-1, *(1,) * (clean.ndim - 1))
-        return torch.where(keep, change, fallback)
-
-    def _foretold(self, p: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
-        """A lower bound of what p'Kp would be if K were the climate's: (p'p)^2 / p'M p, by Cauchy-Schwarz."""
-        return (p * p).sum(1, keepdim=True) ** 2 / (p * solve(p)).sum(1, keepdim=True).clamp(min=1e-30)
-
-    def _gain(self, noise: float) -> Tensor:
-        """The eigenvalues of C_t = (C^-1 + sigma^-2)^-1."""
-        power = self.climate.basis.values
-        return power * noise**2 / (power + noise**2)
+    def _near(self, clean: Tensor, noise: float) -> tuple[Linear, Tensor, Errors, Tensor]:
+        """What the evidence says at a field: A, r, R, and how steep each observation is there."""
+        slopes = self.seen.slopes(clean)
+        linear, residual, errors = self.seen.at(
+            clean, self._matrix(noise, clean).diagonal().to(clean) * slopes**2
+        )
+        return linear, residual, errors, slopes
 
     def _climate(self, noise: float) -> Callable[[Tensor], Tensor]:
-        gain = self._gain(noise)
+        """C_t = (C^-1 + sigma^-2)^-1; C itself without an x_t, at infinite noise."""
+        gain = 1 / (1 / self.climate.basis.values + noise**-2)
         return lambda v: self.climate.basis.apply(v, gain.to(v))
 
     def _matrix(self, noise: float, like: Tensor) -> Tensor:
-        """A C_t A' of the plain operator, made once for a noise level."""
+        """A C_t A' of the plain operator, in double precision, made once for a noise level."""
         if noise not in self._cached:
             plain, sigma = self.seen.plain, self._climate(noise)
-            zero = like.new_zeros(1, *plain.shape)
-            eye = torch.eye(plain(zero).shape[1], dtype=like.dtype, device=like.device)
-            rows = [plain(sigma(plain.adjoint(part))) for part in eye.split(64)]
-            self._cached[noise] = torch.cat(rows)
+            count = plain(like.new_zeros(1, *plain.shape)).shape[1]
+            eye = torch.eye(count, dtype=torch.float64, device=like.device)
+            self._cached.clear()
+            self._cached[noise] = torch.cat([plain(sigma(plain.adjoint(part))) for part in eye.split(64)])
         return self._cached[noise]
 
-    def _variance(self, clean: Tensor, noise: float) -> Tensor:
-        """How uncertain the prediction of each observation is, by the climate."""
-        slopes = self.seen.slopes(clean)
-        return self._matrix(noise, clean).diagonal() * slopes**2
+    def _solver(self, clean: Tensor, noise: float, slopes: Tensor, errors: Errors) -> Solve:
+        """(R + S K S)^-1 for the K of the climate, with the slopes S and errors R of each member.
 
-    def _solver(self, clean: Tensor, noise: float, error: Tensor) -> Callable[[Tensor], Tensor]:
-        """(R + A C_t A')^-1 by Cholesky; where A is not linear, scaled by its slope at each observation."""
-        slopes = self.seen.slopes(clean)
-        if bool((error == error[:1]).all()) and bool((slopes == slopes[:1]).all()):
-            error, slopes = error[:1], slopes[:1]  # one matrix for all members
-        whole = slopes[:, :, None] * self._matrix(noise, clean) * slopes[:, None, :] + torch.diag_embed(error)
-        factor = torch.linalg.cholesky(whole)
-        return lambda r: torch.cholesky_solve(r[..., None], factor)[..., 0]
+        Steady evidence has one R and one S for all members, and their inverse is made once.
+        """
+        matrix = self._matrix(noise, clean)
+
+        def factor(member: int) -> Tensor:
+            slope = slopes[member].double()
+            return torch.linalg.cholesky(slope[:, None] * matrix * slope + errors.matrix(member))
+
+        if self.seen.steady:
+            inverse = torch.cholesky_inverse(factor(0))
+            return lambda r: each(inverse, r)
+        factors = [factor(member) for member in range(len(slopes))]
+
+        def solve(r: Tensor) -> Tensor:
+            pairs = zip(r.double().unbind(), factors, strict=True)
+            return torch.cat([torch.cholesky_solve(one[:, None].clone(), own).T for one, own in pairs]).to(r)
+
+        return solve
+
+
+def guarded(
+    linear: Linear,
+    sigma: Callable[[Tensor], Tensor],
+    errors: Errors,
+    solve: Solve,
+    residual: Tensor,
+    fallback: Tensor,
+    rounds: int,
+) -> Tensor:
+    """Sigma A' w by preconditioned conjugate gradients, each round believed only where it is sane."""
+    z = solve(residual)
+    change, p, r = torch.zeros_like(fallback), z, residual
+    rz = (r * z).sum(1, keepdim=True)
+    believed = torch.ones_like(rz, dtype=torch.bool)
+    took_first = believed
+    for turn in range(rounds):
+        pushed = sigma(linear.adjoint(p))
+        q = errors(p) + linear(pushed)
+        curvature = (p * q).sum(1, keepdim=True)
+        believed = believed & (curvature > TRUST * (rz if turn == 0 else foretold(p, solve)))
+        if turn == 0:
+            took_first = believed
+        step = torch.where(believed, rz / curvature.where(believed, torch.ones_like(curvature)), 0.0)
+        change = change + step.reshape(-1, *(1,) * (fallback.ndim - 1)) * pushed
+        r = r - step * q
+        z = solve(r)
+        fresh = (r * z).sum(1, keepdim=True)
+        p = z + fresh / rz.clamp(min=1e-30) * p
+        rz = fresh
+    keep = took_first.reshape(-1, *(1,) * (fallback.ndim - 1))
+    return torch.where(keep, change, fallback)
+
+
+def foretold(p: Tensor, solve: Solve) -> Tensor:
+    """A lower bound of what p'Kp would be if K were the climate's: (p'p)^2 / p'M p, by Cauchy-Schwarz."""
+    return (p * p).sum(1, keepdim=True) ** 2 / (p * solve(p)).sum(1, keepdim=True).clamp(min=1e-30)
 
 
 def conjugate_gradients(
@@ -179,18 +225,19 @@ def conjugate_gradients(
     rounds: int = 200,
     tolerance: float = 1e-14,
 ) -> Tensor:
-    """Plain conjugate gradients, every member its own; stops where all residuals are small."""
+    """Plain conjugate gradients; every member goes on until its own residual is small."""
     solution, r = torch.zeros_like(rhs), rhs
     z = r / diagonal
     p, rz = z, (r * z).sum(1, keepdim=True)
-    first = rz.clamp(min=1e-30)
+    small = tolerance * rz
     for _ in range(rounds):
+        going = rz > small
+        if not going.any():
+            break
         q = apply(p)
-        step = rz / (p * q).sum(1, keepdim=True)
+        step = torch.where(going, rz / (p * q).sum(1, keepdim=True), 0.0)
         solution, r = solution + step * p, r - step * q
         z = r / diagonal
         fresh = (r * z).sum(1, keepdim=True)
-        if bool((fresh / first < tolerance).all()) or not math.isfinite(float(fresh.sum())):
-            break
-        p, rz = z + fresh / rz * p, fresh
+        p, rz = torch.where(going, z + fresh / rz * p, p), torch.where(going, fresh, rz)
     return solution

@@ -153,11 +153,11 @@ class Hours(Linear):
     shape: Shape
 
     def __call__(self, x: Tensor) -> Tensor:
-        return torch.einsum("st,mtyx->msyx", self.weight.to(x), x).flatten(1)
+        return (self.weight.to(x) @ x.flatten(2)).flatten(1)
 
     def adjoint(self, w: Tensor) -> Tensor:
-        film = w.reshape(len(w), self.weight.shape[0], *self.shape[1:])
-        return torch.einsum("st,msyx->mtyx", self.weight.to(w), film)
+        film = w.reshape(len(w), self.weight.shape[0], -1)
+        return (self.weight.to(w).T @ film).reshape(len(w), *self.shape)
 
 
 @dataclass(frozen=True)

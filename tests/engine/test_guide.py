@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from engine.denoise import Denoiser, Gaussian, Waves
-from engine.evidence import Censored, Normal, Robust, Seen, together
+from engine.evidence import Censored, Normal, Robust, Seen, fading, together
 from engine.guide import Diverged, Posterior
 from engine.noise import HIGHEST, Streams, karras
 from engine.observe import Areas, Gather, Linear, cells, overlaps
-from engine.sample import ito, last, start
+from engine.sample import ito, last, multistep
 from tests.engine.test_denoise import red
 
 SIDE = 16
@@ -59,21 +59,72 @@ def test_the_posterior_denoiser_is_the_closed_form(mode, rounds, sigma):
     torch.testing.assert_close(found, exact(x, sigma), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [18, 32])
-def test_samples_have_the_posteriors_mean_and_variance(steps):
+@pytest.mark.parametrize(("mode", "rounds"), [("climate", 1), ("hybrid", 2), ("mmps", 300), ("detached", 1)])
+def test_errors_of_a_source_may_go_together(mode, rounds):
+    """A gridded source whose errors fade with distance, beside gauges: the closed form has a full R."""
+    _, gauges, seen = world()
+    lat, lon = torch.meshgrid(torch.arange(4.0), torch.arange(4.0), indexing="ij")
+    alike = fading(30 + 0.3 * lat.flatten(), 110 + 0.3 * lon.flatten(), length=60, share=0.8)
+    coarse = torch.linspace(-1, 1, 16).double()
+    joined = together(Seen(gauges, Normal(seen, NOISE)), Seen(means(), Normal(coarse, 0.5, alike=alike)))
+    error = torch.block_diag(NOISE**2 * torch.eye(len(seen)).double(), 0.25 * alike)
+    rows = torch.cat([matrix(gauges), matrix(means())])
+    exact = PRIOR.posterior(rows, error, torch.cat([seen, coarse]))
+    x = PRIOR.draw(Streams(0, range(3))("x", SHAPE).double())
+    found = Posterior(PRIOR, joined, PRIOR, mode, rounds)(x, 0.5)
+    if mode == "detached":  # its own formula, with Sigma = sigma^2
+        clean = PRIOR(x, 0.5)
+        inner = torch.linalg.inv(error + 0.25 * rows @ rows.T)
+        wrong = torch.cat([seen, coarse]) - clean.flatten(1) @ rows.T
+        torch.testing.assert_close(
+            found, clean + 0.25 * (wrong @ inner @ rows).reshape(x.shape), rtol=1e-5, atol=1e-6
+        )
+    else:
+        torch.testing.assert_close(found, exact(x, 0.5), rtol=1e-4, atol=1e-5)
+    if mode == "climate":
+        begun = Posterior(PRIOR, joined, PRIOR, mode).start(Streams(1, range(3000)), 0.0).flatten(1)
+        mean, covariance = PRIOR.conditioned(rows, error, torch.cat([seen, coarse]))
+        assert ((begun.mean(0) - mean.flatten()) / begun.std(0)).abs().max() < 4.5 / 3000**0.5
+        assert (torch.cov(begun.T) - covariance).abs().max() < 6 * (
+            2 / 3000
+        ) ** 0.5 * covariance.diagonal().max()
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("ito", 18), ("ito", 32), ("multistep", 48)])
+def test_samples_have_the_posteriors_mean_and_variance(sampler, steps):
+    """At single cells within Monte-Carlo error, and on average over the map and over what is observed."""
     seen, matrix_, error, observed = evidence()
     exact = PRIOR.posterior(matrix_, error, observed)
-    streams = Streams(1, range(300))
-    draws = last(
-        ito(Posterior(PRIOR, seen, PRIOR), start(streams, SHAPE, HIGHEST, PRIOR), karras(steps), streams)
+    count = 240
+    streams = Streams(1, range(count))
+    post = Posterior(PRIOR, seen, PRIOR)
+    begin = post.start(streams, HIGHEST)
+    steps_ = (
+        ito(post, begin, karras(steps), streams)
+        if sampler == "ito"
+        else multistep(post, begin, karras(steps))
     )
+    draws = last(steps_)
     variance = (exact.basis.vectors**2 @ exact.basis.values).reshape(SHAPE)
-    z = (draws.mean(0) - exact.mean) / (variance / 300).sqrt()
-    assert abs(float(z.square().mean()) - 1) < 0.35  # cells are correlated: some 25 independent ones
+    of_mean = (draws.mean(0) - exact.mean) / (variance / count).sqrt()
+    of_variance = (draws.var(0) / variance - 1) / (2 / count) ** 0.5
+    for z in (of_mean, of_variance):
+        assert z.abs().max() < 4.5  # 256 cells: 1 chance in 500 beyond it, were they independent
+        assert abs(float(z.square().mean()) - 1) < 0.85  # some 25 independent ones: 3 of their sd
     assert float((draws.var(0).mean() / variance.mean() - 1).abs()) < 0.05
     in_sight = draws.flatten(1) @ matrix_.T
     wanted = ((matrix_ @ exact.basis.vectors) ** 2 @ exact.basis.values).mean()
     assert abs(float(in_sight.var(0).mean() / wanted) - 1) < 0.06
+
+
+def test_a_start_is_the_posterior_noised():
+    """Of a Gaussian prior exactly: its mean, and its covariance with that of the noise."""
+    seen, matrix_, error, observed = evidence()
+    mean, covariance = PRIOR.conditioned(matrix_, error, observed)
+    x = Posterior(PRIOR, seen, PRIOR).start(Streams(2, range(4000)), 0.2).flatten(1)
+    assert ((x.mean(0) - mean.flatten()) / x.std(0)).abs().max() < 4.5 / 4000**0.5
+    wanted = covariance + 0.04 * torch.eye(len(covariance), dtype=torch.float64)
+    assert (torch.cov(x.T) - wanted).abs().max() < 6 * (2 / 4000) ** 0.5 * wanted.diagonal().max()
 
 
 class Wrong(Denoiser):
@@ -129,7 +180,7 @@ def test_a_stuck_gauge_pulls_less():
     def error(law):
         post = Posterior(PRIOR, Seen(gauges, law), PRIOR, "climate")
         streams = Streams(0, range(16))
-        draws = last(ito(post, start(streams, SHAPE, HIGHEST, PRIOR), karras(18), streams))
+        draws = last(ito(post, post.start(streams, HIGHEST), karras(18), streams))
         return float((draws.mean(0) - truth[0]).square().mean().sqrt())
 
     clean = error(Normal(seen, NOISE))
@@ -143,10 +194,18 @@ def test_errors_may_grow_with_the_amount():
     torch.testing.assert_close(variance, torch.tensor([[0.01, 4.01]]))
 
 
-def test_members_do_not_know_of_each_other():
-    seen, *_ = evidence()
-    whole, part = Streams(3, range(6)), Streams(3, [4])
-    post = Posterior(PRIOR, seen, PRIOR)
-    many = last(ito(post, start(whole, SHAPE, HIGHEST, PRIOR), karras(10), whole))
-    one = last(ito(post, start(part, SHAPE, HIGHEST, PRIOR), karras(10), part))
-    torch.testing.assert_close(one[0], many[4], rtol=0, atol=1e-9)
+@pytest.mark.parametrize("law", [Normal, Censored])
+def test_members_do_not_know_of_each_other(law):
+    """Bit by bit: in one batch or many, in any order, alone after a stop."""
+    _, gauges, seen = world()
+    evidence = together(Seen(gauges, law(seen, NOISE)), Seen(means(), Normal(torch.zeros(16), 0.3)))
+    post = Posterior(PRIOR, evidence, PRIOR)
+
+    def run(members) -> torch.Tensor:
+        streams = Streams(3, members)
+        return last(ito(post, post.start(streams, HIGHEST), karras(4), streams))
+
+    whole = run(range(32))
+    assert torch.equal(torch.cat([run(range(first, first + 4)) for first in range(0, 32, 4)]), whole)
+    assert torch.equal(torch.cat([run([member]) for member in range(3)]), whole[:3])
+    assert torch.equal(run([9, 30, 0]), whole[[9, 30, 0]])
