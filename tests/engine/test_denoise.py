@@ -1,5 +1,7 @@
 """Denoisers, against closed forms."""
 
+import math
+
 import pytest
 import torch
 
@@ -16,6 +18,7 @@ from engine.denoise import (
     windowed,
 )
 from engine.noise import Streams, karras
+from engine.sample import ito, last
 
 torch.set_default_dtype(torch.float32)
 
@@ -167,6 +170,40 @@ def test_folds_equal_the_unfolded_answer(fold, axis, size, sigma):
     x = truth + sigma * Streams(1, range(2))("noise", size[1:]).double()
     whole, folded = prior(x, sigma), fold(prior)(x, sigma)
     assert (folded - whole).norm() / whole.norm() < 0.02
+
+
+class Patch(Denoiser):
+    """An exact Gaussian prior of maps of any small size: exponential correlation over 1.5 cells."""
+
+    def __init__(self):
+        self.bases = {}
+
+    def __call__(self, x, sigma):
+        size = tuple(x.shape[-2:])
+        if size not in self.bases:
+            place = torch.cartesian_prod(*(torch.arange(each, dtype=torch.float64) for each in size))
+            self.bases[size] = Dense.of(torch.exp(-torch.cdist(place, place) / 1.5))
+        return Gaussian(torch.zeros(size, dtype=torch.float64), self.bases[size])(x, sigma)
+
+
+def test_tiles_equal_the_whole_map_and_their_samples_have_no_seam():
+    prior = Patch()
+    tiles = tiled(prior, 20, overlap=12)
+    streams = Streams(0, range(48))
+    for sigma in (0.1, 0.5):
+        x = streams("x", (36, 36)).double()[:4]
+        whole = prior(x, sigma)
+        assert (tiles(x, sigma) - whole).norm() / whole.norm() < 0.02
+    draws = last(ito(tiles, 20.0 * streams("start", (36, 36)).double(), karras(18), streams))
+    # at a seam neighbours would differ more, or less, than elsewhere: tiles hand over at 14 and 22
+    for axis, other in ((-1, -2), (-2, -1)):
+        step = draws.diff(dim=axis).square().mean(0).mean(other)
+        seams = torch.tensor([13, 21])
+        elsewhere = torch.ones(35, dtype=torch.bool).index_fill(0, seams, False)
+        assert (step[seams] - step[elsewhere].mean()).abs().max() < 3.5 * step[elsewhere].std()
+        assert float(step[elsewhere].std() / step.mean()) < 0.1
+        assert abs(float(step.mean()) / (2 - 2 * math.exp(-1 / 1.5)) - 1) < 0.05
+    assert abs(float(draws.var()) - 1) < 0.05
 
 
 def test_folds_leave_constants_alone_and_no_seam():

@@ -24,11 +24,23 @@ FAULTS = {
     "a slope followed backwards": ("sample.py", "* (clean - before[0])", "* (before[0] - clean)", "sample"),
     "a forgotten observation variance": (
         "guide.py",
-        "lambda w: error * w + linear(sigma(linear.adjoint(w)))",
+        "lambda w: errors(w) + linear(sigma(linear.adjoint(w)))",
         "lambda w: linear(sigma(linear.adjoint(w)))",
         "guide",
     ),
     "sigma for its square": ("guide.py", "return noise**2 * back", "return noise * back", "guide"),
+    "errors taken for independent": (
+        "evidence.py",
+        "return spread * each(self.alike, spread * w)",
+        "return spread * spread * w",
+        "guide",
+    ),
+    "a start without errors of its own": (
+        "guide.py",
+        "wrong = residual + own -",
+        "wrong = residual -",
+        "guide",
+    ),
     "alpha once where it belongs twice": (
         "denoise.py",
         "alpha * alpha * x - noise",
