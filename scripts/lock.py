@@ -1,7 +1,8 @@
 """Write `scripts/requirements.lock` from `pyproject.toml`: `python3 scripts/lock.py`, needs uv.
 
 Every package but torch is pinned with its hashes, for every platform and supported Python.
-torch stays a range (see `environment.py`), so what only its CUDA build needs is left to it.
+torch stays a range (see `environment.py`), so what only its CUDA build needs is left to it; torchvision,
+which azula names but nothing that is measured imports, is left out for it would pin torch.
 """
 
 import pathlib
