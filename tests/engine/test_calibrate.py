@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.calibrate import DeltaMapping, by_season, error_law, noise_level, spectrum
+from engine.calibrate import DeltaMapping, Windows, error_law, noise_level, spectrum
 from engine.values import Invalid
 
 RANDOM = np.random.default_rng(0)
@@ -37,14 +37,17 @@ def plain(observed, past, x, kind):
 def test_it_is_exact(kind):
     observed, past, x = (RANDOM.gamma(2, 3, (size, 4)) for size in (61, 83, 47))
     x[5] = x[9]  # ties
+    if kind == "additive":  # wind blows both ways
+        observed, past, x = observed - 6, past - 5, x - 7
     found = DeltaMapping.fit(observed, past, kind).apply(x)
     for column in range(4):
         wanted = plain(observed[:, column], past[:, column], x[:, column], kind)
         np.testing.assert_allclose(found[:, column], wanted, rtol=1e-6, atol=1e-9)
 
 
-def test_the_wet_share_is_the_observed_one():
-    observed, past = rain((2000, 30), dry=0.614, seed=1), rain((2000, 30), dry=0.35, scale=1.5, seed=2)
+@pytest.mark.parametrize("dry", [0.35, 0.8])
+def test_the_wet_share_is_the_observed_one(dry):
+    observed, past = rain((2000, 30), dry=0.614, seed=1), rain((2000, 30), dry=dry, scale=1.5, seed=2)
     mapped = DeltaMapping.fit(observed, past, trace=0.1).apply(past)
     assert abs((mapped >= 0.1).mean() - (observed >= 0.1).mean()) < 0.005
     assert abs(mapped.mean() / observed.mean() - 1) < 0.01
@@ -95,15 +98,65 @@ def test_quantile_mapping_gives_the_observed_law():
     )
 
 
-def test_seasons_are_mapped_by_their_own_law():
-    days = np.tile(np.arange(1, 366), 20)
-    cycle = 2 + np.cos(2 * np.pi * days / 365)[:, None]
-    observed = RANDOM.gamma(2, 1, (len(days), 1)) * cycle
-    past = RANDOM.gamma(2, 1, (len(days), 1)) * (4 - cycle)
-    mapped = by_season(observed, past, past, (days, days, days), width=15)
+def test_quantile_mapping_inside_the_past_is_exact_and_its_tails_go_on():
+    observed, past = RANDOM.gamma(2, 3, (61, 3)), RANDOM.gamma(2, 2, (83, 3))
+    past[4] = past[9]  # ties
+    law = DeltaMapping.fit(observed, past)
+    ordered, places = np.sort(past[:, 0]), (np.arange(83) + 0.5) / 83
+    wanted = np.interp(places, (np.arange(61) + 0.5) / 61, np.sort(observed[:, 0]))
+    ties = np.flatnonzero(ordered[1:] == ordered[:-1])[0]
+    wanted[ties : ties + 2] = np.interp(
+        places[ties] + 0.5 / 83, (np.arange(61) + 0.5) / 61, np.sort(observed[:, 0])
+    )
+    np.testing.assert_allclose(law.map(past)[past[:, 0].argsort(), 0], wanted, rtol=1e-6)
+    beyond = law.map(3 * past.max(0, keepdims=True))
+    np.testing.assert_allclose(beyond, 3 * observed.max(0, keepdims=True), rtol=1e-6)
+    shifted = DeltaMapping.fit(observed, past, "additive").map(past.min(0, keepdims=True) - 5)
+    np.testing.assert_allclose(shifted, observed.min(0, keepdims=True) - 5, rtol=1e-6)
+
+
+def test_a_cell_without_values_has_no_law_and_its_neighbours_do():
+    observed, past = rain((300, 3), seed=1), rain((300, 3), seed=2)
+    observed[:, 0], past[:, 1] = np.nan, np.nan
+    law = DeltaMapping.fit(observed, past, trace=0.1)
+    for mapped in (law.apply(rain((200, 3), seed=3)), law.map(rain((200, 3), seed=3))):
+        assert np.isnan(mapped[:, :2]).all()
+        assert np.isfinite(mapped[:, 2]).all()
+
+
+def test_each_season_and_hour_is_mapped_by_its_own_law(tmp_path):
+    times = np.datetime64("2001-01-01T00") + 3 * np.arange(8 * 365 * 5) * np.timedelta64(1, "h")
+    season = np.where(times.astype("datetime64[M]").astype(int) % 12 < 6, 1, -1)
+    evening = np.cos(2 * np.pi * (np.arange(len(times)) % 8) / 8)
+    observed = RANDOM.gamma(2, 1, (len(times), 1)) * (4 + season + 2 * evening)[:, None]
+    past = RANDOM.gamma(2, 1, (len(times), 1)) * (4 - season - 2 * evening)[:, None]
+    law = DeltaMapping.fit(observed, past, windows=Windows(4, 0, 8, 0), times=(times, times))
+    mapped = law.apply(past, times)
     assert np.isfinite(mapped).all()
-    for part in (days < 20, np.abs(days - 182) < 10):
+    for part in ((season == 1) & (evening == 1), (season == -1) & (evening == -1), evening == -1):
         assert mapped[part].mean() == pytest.approx(observed[part].mean(), rel=0.08)
+    law.save(tmp_path / "law.npz")
+    np.testing.assert_array_equal(DeltaMapping.load(tmp_path / "law.npz").apply(past, times), mapped)
+    with pytest.raises(Invalid, match="0 times for 14600 values"):
+        law.apply(past)
+
+
+def test_every_time_belongs_to_one_part_which_learns_from_its_neighbours():
+    times = np.arange("2003-12-25", "2005-01-05", 3600, "datetime64[s]")
+    parts = Windows(5, 10, 3, 1).parts(times)
+    np.testing.assert_array_equal(sum(own.astype(int) for own, _ in parts), 1)
+    assert all((near >= own).all() for own, near in parts)
+    own, near = Windows(12, 20, 24, 1).parts(times)[0]
+    assert {str(each)[11:13] for each in times[own]} == {"00"}
+    assert {str(each)[11:13] for each in times[near]} == {"23", "00", "01"}
+    assert {str(each)[5:7] for each in times[near]} == {"12", "01", "02"}
+
+
+def test_the_answer_does_not_depend_on_how_many_cells_are_mapped_together(monkeypatch):
+    observed, past, x = (RANDOM.gamma(2, 3, (size, 7)) for size in (20, 30, 25))
+    whole = DeltaMapping.fit(observed, past).apply(x)
+    monkeypatch.setattr("engine.calibrate.BLOCK", 3)
+    np.testing.assert_array_equal(DeltaMapping.fit(observed, past).apply(x), whole)
 
 
 def test_tables_are_saved_and_bad_ones_refused(tmp_path):
@@ -115,6 +168,10 @@ def test_tables_are_saved_and_bad_ones_refused(tmp_path):
         DeltaMapping.fit(np.full((5, 1), np.nan), np.ones((5, 1)))
     with pytest.raises(Invalid, match="3 observed cells and 2 simulated"):
         DeltaMapping.fit(np.ones((5, 3)), np.ones((5, 2)))
+    with pytest.raises(Invalid, match="4 cells to map; it was fitted to 2"):
+        law.apply(np.ones((5, 4)))
+    with pytest.raises(Invalid, match=r"windows.seasons: got 0; give a whole number from 1 to 366"):
+        Windows(seasons=0)
 
 
 def test_white_noise_has_the_spectrum_of_its_variance():
@@ -133,6 +190,10 @@ def test_the_noise_level_hides_what_lies_beyond_the_crossing():
     reference, smooth = of(k**-3.0), of(k**-3.0 * 2 * np.exp(-k / 10 * np.log(2)))  # they cross at k = 10
     assert noise_level(smooth, reference) == pytest.approx(10**-1.5, rel=0.1)
     assert noise_level(2 * reference, reference) == 0
+    with pytest.raises(Invalid, match="64x64 and of 48x64"):
+        noise_level(reference, reference[:, :48])
+    with pytest.raises(Invalid, match="missing"):
+        noise_level(np.where(reference == reference.max(), np.nan, reference), reference)
 
 
 def test_the_law_of_errors_is_found_in_spite_of_faults():
