@@ -24,9 +24,6 @@ part of the year and of the day is mapped by what lies in it and around it.
 *The noise level s\\** of the noised condition: the last wavenumber at which the two spectra cross is the
 smallest scale that a simulation gets right; white noise of variance s^2 has the spectrum s^2, so
 s*^2 = PSD_ref(k*) hides what lies beyond it and nothing else.
-
-*The law of errors* of a source against gauges: its spread grows with the amount, fitted so that a few
-faulty gauges do not set it.
 """
 
 from __future__ import annotations
@@ -247,26 +244,3 @@ def noise_level(simulated: np.ndarray, reference: np.ndarray) -> float:
     gap = np.log(mine) - np.log(theirs)
     share = gap[last] / (gap[last] - gap[last + 1])
     return float(np.exp(0.5 * (np.log(theirs[last]) * (1 - share) + np.log(theirs[last + 1]) * share)))
-
-
-def error_law(source, gauges, bins: int = 12) -> tuple[float, float]:
-    """(floor, share): the standard deviation of gauge minus source, sqrt(floor^2 + (share amount)^2).
-
-    Within bins of the amount the spread is 1.48 times the median absolute deviation, so that spikes and
-    stuck gauges do not set it; the law is a line through their squares with slopes of at least zero.
-    """
-    from scipy.optimize import nnls
-
-    source, gauges = np.ravel(source), np.ravel(gauges)
-    known = np.isfinite(source) & np.isfinite(gauges)
-    if known.sum() < 50:
-        raise Invalid(f"error law: {known.sum()} pairs are too few; give at least 50")
-    amount, wrong = source[known], (gauges - source)[known]
-    order = np.argsort(amount)
-    parts = [part for part in np.array_split(order, bins) if len(part) >= 5]
-    middle = np.array([amount[part].mean() for part in parts])
-    spread = np.array([1.4826 * np.median(np.abs(wrong[part] - np.median(wrong[part]))) for part in parts])
-    weight = 1 / np.maximum(spread, 1e-3 * spread.max() + 1e-12) ** 2  # relative errors of the squares
-    design = np.stack([np.ones_like(middle), middle**2], 1) * weight[:, None]
-    (floor, share), _ = nnls(design, spread**2 * weight)
-    return float(np.sqrt(floor)), float(np.sqrt(share))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.calibrate import DeltaMapping, Windows, error_law, noise_level, spectrum
+from engine.calibrate import DeltaMapping, Windows, noise_level, spectrum
 from engine.values import Invalid
 
 RANDOM = np.random.default_rng(0)
@@ -194,14 +194,3 @@ def test_the_noise_level_hides_what_lies_beyond_the_crossing():
         noise_level(reference, reference[:, :48])
     with pytest.raises(Invalid, match="missing"):
         noise_level(np.where(reference == reference.max(), np.nan, reference), reference)
-
-
-def test_the_law_of_errors_is_found_in_spite_of_faults():
-    truth = RANDOM.gamma(0.7, 4, 20000)
-    gauges = truth + np.sqrt(0.2**2 + (0.3 * truth) ** 2) * RANDOM.standard_normal(20000)
-    gauges[::50] = 150
-    floor, share = error_law(truth, gauges)
-    assert floor == pytest.approx(0.2, rel=0.15)
-    assert share == pytest.approx(0.3, rel=0.1)
-    with pytest.raises(Invalid, match="too few"):
-        error_law(truth[:10], gauges[:10])
