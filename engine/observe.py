@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from engine.fields import Grid
 from engine.transforms import Transform
+from engine.values import Invalid
 
 Shape = tuple[int, ...]
 
@@ -107,7 +108,9 @@ def overlaps(fine: np.ndarray, coarse: np.ndarray, weight: np.ndarray | None = N
     high = np.minimum(fine[1:], coarse[1:, None])
     share = np.clip(high - low, 0, None) * (1.0 if weight is None else weight)
     total = share.sum(1, keepdims=True)
-    return torch.from_numpy(share / np.where(total > 0, total, 1))
+    if not total.all():
+        raise Invalid("area means: a coarse cell lies wholly outside the field; cut the coarse grid to it")
+    return torch.from_numpy(share / total)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from engine.observe import (
     points,
 )
 from engine.transforms import Log
+from engine.values import Invalid
 
 GRID = Grid(Box(110, 28, 114, 31), 0.25)
 SHAPE = GRID.shape  # 12 x 16
@@ -120,3 +121,8 @@ def test_the_highest_is_the_highest():
 def test_gathers_of_repeated_cells_add_up():
     twice = Gather(torch.tensor([[3, 3]]), torch.tensor([[0.5, 0.25]]), (2, 3))
     assert twice.adjoint(torch.ones(1, 1)).flatten()[3] == 0.75
+
+
+def test_area_means_refuse_what_they_cannot_see():
+    with pytest.raises(Invalid, match="outside the field"):
+        overlaps(np.arange(5.0), np.arange(0.0, 9, 2))
