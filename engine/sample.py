@@ -98,7 +98,8 @@ def corrected(
 ) -> Iterator[Step]:
     """Predictor and corrector: a multistep move, then rounds of Langevin at the new level.
 
-    A round moves by ``size`` sigma^2 along the score and adds noise of variance 2 ``size`` sigma^2.
+    A round goes the share ``size`` of the way from x to D and adds so much noise that waves which are all
+    noise keep their variance sigma^2 exactly: (1 - size)^2 + size (2 - size) = 1.
     """
     before = None
     for number, (here, there) in enumerate(_pairs(clock)):
@@ -106,7 +107,7 @@ def corrected(
         x, before = _exact(x, clean, before, here, there, pull=1)
         for turn in range(rounds if there > 0 else 0):
             noise = streams(f"step {number} round {turn}", tuple(x.shape[1:]), x.device).to(x.dtype)
-            x = x + size * (denoiser(x, there) - x) + math.sqrt(2 * size) * there * noise
+            x = x + size * (denoiser(x, there) - x) + math.sqrt(size * (2 - size)) * there * noise
         yield _step(x, clean, there, number, clock)
 
 
