@@ -1,14 +1,14 @@
-"""Curves that describe a field of rain without a reference: how much, how strong, at which scales.
+"""Curves of how much and how strong: intensity against frequency, and quantiles against quantiles.
 
 A rain field can be right at no single place and still be rain, or be smooth and safe and not be rain at
-all. Three curves tell the two apart. The *wet fraction* says how much of the map rains. The
-*intensity-frequency curve* says how strong the strongest part is: rain is intermittent, and its tail
-falls far more slowly than that of a normal law. The *power spectrum* says how the variance is shared
-among scales: for rain it falls as a power of the wavenumber, and its *slope* is about -2 to -3.5
-between 10 and 200 km. Interpolation is too steep at the short end, white errors are too flat.
+all. The *intensity-frequency curve* tells the two apart: rain is intermittent, and its tail falls far more
+slowly than that of a normal law. It reads both ways, as the share of places that an amount reaches
+(`exceedance`, and `wet_fraction` at the threshold of rain) and as the amount that a share of places
+reaches (`intensities`). The *quantile-quantile curve* lays two samples against each other, rank by rank:
+on the diagonal they have the same law, wherever each of their values fell.
 
-Arrays end with (lat, lon); leading dimensions are frames. Missing is NaN. Spacings are in km, as
-(north-south, west-east).
+Missing is NaN and counted nowhere. A share or a percentile of nothing is NaN. ``axis`` names what is
+pooled; other dimensions, such as members, are kept, after that of the result.
 """
 
 from __future__ import annotations
@@ -17,57 +17,67 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.values import Invalid
+
 WET = 0.1  # mm/h: what counts as rain
+PLACES = (-2, -1)  # lat, lon
+TAIL = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)  # percentiles
+A_DECADE = 20  # points of a quantile-quantile curve for each factor of ten in rarity
 
 
-def wet_fraction(rain: np.ndarray, threshold: float = WET) -> np.ndarray:
-    """The share of known places with at least ``threshold`` mm/h, frame by frame."""
-    known = np.isfinite(rain)
-    wet = np.where(known, rain, 0.0) >= threshold
-    return wet.sum((-2, -1)) / np.maximum(known.sum((-2, -1)), 1)
+def exceedance(rain: np.ndarray, amounts: Sequence[float], axis: tuple[int, ...] = PLACES) -> np.ndarray:
+    """The share of known places with at least each of these amounts (mm/h): (amount, ...)."""
+    known = np.isfinite(rain).sum(axis)
+    # a plain float is compared in the field's own precision, so 0.7 is at least 0.7 there too
+    reached = np.stack([(rain >= float(amount)).sum(axis) for amount in amounts])
+    return reached / np.where(known > 0, known, np.nan)
 
 
-def intensities(rain: np.ndarray, percentiles: Sequence[float]) -> np.ndarray:
-    """The intensity-frequency curve: mm/h at these percentiles of all places, dry ones included.
+def wet_fraction(rain: np.ndarray, threshold: float = WET, axis: tuple[int, ...] = PLACES) -> np.ndarray:
+    """The share of known places where it rains."""
+    return exceedance(rain, [threshold], axis)[0]
 
-    The result is (percentile, frame...).
+
+def intensities(
+    rain: np.ndarray, percentiles: Sequence[float] | np.ndarray = TAIL, axis: tuple[int, ...] = PLACES
+) -> np.ndarray:
+    """The amounts (mm/h) at these percentiles of all known places, dry ones included: (percentile, ...).
+
+    Straight between sorted values, the least at 0 and the largest at 100. Of n places the percentiles
+    beyond 100 (1 - 1/n) say no more than the largest value does.
     """
-    places = np.reshape(rain, (*rain.shape[:-2], -1))
-    return np.nanpercentile(places, percentiles, axis=-1)
+    kept = np.moveaxis(rain, axis, range(-len(axis), 0))
+    ordered = np.sort(kept.reshape(*kept.shape[: -len(axis)], -1), -1)  # missing ones last
+    last = np.maximum(np.isfinite(ordered).sum(-1) - 1, 0)
+    found = []
+    for percentile in percentiles:
+        place = last * (percentile / 100.0)
+        low = np.floor(place).astype(int)
+        ends = np.stack([low, np.minimum(low + 1, last)], -1)
+        below, above = np.moveaxis(np.take_along_axis(ordered, ends, -1), -1, 0)
+        found.append(below + (above - below) * (place - low))
+    return np.stack(found)
 
 
-def spectrum(rain: np.ndarray, spacing: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Radially averaged power of one field: wavelengths in km, from long to short, and the power there.
+def quantile_quantile(
+    one: np.ndarray, other: np.ndarray, *, paired: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Percentiles, and the amounts there of two samples, each pooled over all that it holds.
 
-    The field is freed of its mean and tapered by a Hann window, so that its edges do not meet with a
-    step; a step alone would give the slope -2. Rings are one fundamental wavenumber wide, and reach to
-    the shorter of the two Nyquist wavenumbers, beyond which a ring would be cut by the corners.
+    The percentiles are even in the logarithm of rarity, so that the tail gets as many points as the
+    bulk; they end at the largest value of the smaller sample. ``paired`` counts a place only where both
+    are known, for two fields that broadcast against each other; unpaired, each counts its own, and
+    the samples may be of any sizes. For a band of members give `intensities` these percentiles.
     """
-    field = np.where(np.isfinite(rain), rain, 0.0)
-    taper = np.outer(np.hanning(field.shape[0]), np.hanning(field.shape[1]))
-    field = (field - (field * taper).sum() / taper.sum()) * taper
-    power = np.abs(np.fft.fft2(field)) ** 2 / (taper**2).sum()
-    along = [np.fft.fftfreq(size, step) for size, step in zip(field.shape, spacing, strict=True)]
-    wavenumber = np.hypot(along[0][:, None], along[1][None, :])
-    ring_width = 1.0 / min(size * step for size, step in zip(field.shape, spacing, strict=True))
-    rings = int(0.5 / max(spacing) / ring_width)
-    ring = np.rint(wavenumber / ring_width).astype(int)
-    count = np.bincount(ring.ravel())[1 : rings + 1]
-    total = np.bincount(ring.ravel(), power.ravel())[1 : rings + 1]
-    middle = np.bincount(ring.ravel(), wavenumber.ravel())[1 : rings + 1] / count
-    return 1.0 / middle, total / count
-
-
-def slope(wavelength: np.ndarray, power: np.ndarray, low: float, high: float) -> float:
-    """Exponent b of power ~ wavenumber^b, between the wavelengths ``low`` and ``high`` (km).
-
-    A straight line through logarithms. Rings crowd towards short waves, so each is weighted by the
-    share of the logarithmic axis that it covers, that is by its wavelength: else the last octave
-    alone would decide.
-    """
-    used = (wavelength >= low) & (wavelength <= high) & (power > 0)
-    if used.sum() < 3:
-        return float("nan")
-    x, y, weight = -np.log(wavelength[used]), np.log(power[used]), wavelength[used]
-    x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
-    return float((weight * x * y).sum() / (weight * x * x).sum())
+    if paired:
+        one, other = np.broadcast_arrays(one, other)
+        both = np.isfinite(one) & np.isfinite(other)
+        one, other = one[both], other[both]
+    samples = [np.ravel(sample)[np.isfinite(np.ravel(sample))] for sample in (one, other)]
+    count = min(map(len, samples))
+    if count < 2:
+        raise Invalid(f"quantile-quantile: {count} known values are too few; give at least 2")
+    rarity = np.linspace(0.0, np.log10(count), 1 + int(np.ceil(A_DECADE * np.log10(count))))
+    percentiles = 100.0 * (1.0 - 10.0**-rarity)
+    mine, theirs = (intensities(sample, percentiles, (-1,)) for sample in samples)
+    return percentiles, mine, theirs

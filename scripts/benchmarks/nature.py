@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.diagnostics.curves import WET, intensities, slope, spectrum, wet_fraction
+from engine.diagnostics.curves import WET, intensities, wet_fraction
 from engine.diagnostics.shape import ellipse
+from engine.diagnostics.spectra import slope, spectrum
 from engine.fields import KM_PER_DEGREE, Grid
 from engine.sources import field_of
 from engine.sources.cases import cases
@@ -149,9 +150,10 @@ def statistics(rain: np.ndarray, spacing: tuple[float, float]) -> dict[str, floa
         for percentile in WET_PERCENTILES:
             found[f"percentile {percentile:g} of wet"] = float(np.percentile(rain[rain >= WET], percentile))
         # From 10 km, or from the shortest wave that the cells hold.
-        found["spectral slope"] = slope(*spectrum(rain, spacing), max(10.0, 2 * max(spacing)), 200.0)
+        shortest = max(10.0, 2 * max(spacing))
+        found["spectral slope"] = float(slope(*spectrum(rain, spacing), shortest, 200.0))
         outline = ellipse(rain, spacing)
-        found["correlation length"], found["axis ratio"] = outline.length, outline.ratio
+        found["correlation length"], found["axis ratio"] = float(outline.length), float(outline.ratio)
     return found
 
 
