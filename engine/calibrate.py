@@ -36,6 +36,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
+from engine.diagnostics.spectra import spectrum
 from engine.values import Invalid, number, whole
 
 Kind = Literal["ratio", "additive"]
@@ -215,27 +216,17 @@ def _quantile(ordered: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.where(missing, np.nan, below + (above - below) * (place - low))
 
 
-def spectrum(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wavenumber (cycles a cell) and PSD = mean |F|^2 / (rows columns) of (..., y, x), ring by ring."""
-    if not np.isfinite(fields).all():
-        raise Invalid("spectrum: the fields have missing values; cut them to where they are whole")
-    rows, columns = fields.shape[-2:]
-    power = np.abs(np.fft.fft2(fields)) ** 2 / (rows * columns)
-    k = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(columns))
-    bins = np.round(k * min(rows, columns)).astype(int)
-    kept = bins <= min(rows, columns) // 2
-    mean = power.reshape(-1, rows, columns).mean(0)
-    sums, counts = np.bincount(bins[kept], mean[kept]), np.bincount(bins[kept])
-    return np.arange(1, len(sums)) / min(rows, columns), (sums / counts)[1:]
-
-
 def noise_level(simulated: np.ndarray, reference: np.ndarray) -> float:
     """s*: the noise that hides what lies beyond the last crossing of two spectra; 0 where nothing does."""
     if simulated.shape[-2:] != reference.shape[-2:]:
         sides = [f"{rows}x{columns}" for rows, columns in (simulated.shape[-2:], reference.shape[-2:])]
         raise Invalid(f"noise level: fields of {sides[0]} and of {sides[1]} cells; give both on one grid")
-    _, mine = spectrum(simulated)
-    _, theirs = spectrum(reference)
+    if not (np.isfinite(simulated).all() and np.isfinite(reference).all()):
+        raise Invalid("noise level: the fields have missing values; cut them to where they are whole")
+    mine, theirs = (
+        spectrum(fields, (1.0, 1.0), hann=False)[1].reshape(-1, min(fields.shape[-2:]) // 2).mean(0)
+        for fields in (simulated, reference)
+    )
     above = mine > theirs
     crossings = np.flatnonzero(above[1:] != above[:-1])
     if not len(crossings):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.calibrate import DeltaMapping, Windows, noise_level, spectrum
+from engine.calibrate import DeltaMapping, Windows, noise_level
 from engine.values import Invalid
 
 RANDOM = np.random.default_rng(0)
@@ -172,11 +172,6 @@ def test_tables_are_saved_and_bad_ones_refused(tmp_path):
         law.apply(np.ones((5, 4)))
     with pytest.raises(Invalid, match=r"windows.seasons: got 0; give a whole number from 1 to 366"):
         Windows(seasons=0)
-
-
-def test_white_noise_has_the_spectrum_of_its_variance():
-    _, power = spectrum(1.7 * RANDOM.standard_normal((200, 48, 48)))
-    np.testing.assert_allclose(power, 1.7**2, rtol=0.1)
 
 
 def test_the_noise_level_hides_what_lies_beyond_the_crossing():
