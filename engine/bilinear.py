@@ -20,24 +20,26 @@ def positions(centres: np.ndarray, wanted) -> np.ndarray:
 
 def at_places(field: np.ndarray, grid: Grid, lat, lon) -> np.ndarray:
     """Values of a field (lat, lon) of this grid at places."""
-    return _read(field, positions(grid.lat, lat), positions(grid.lon, lon))
+    return read(field, positions(grid.lat, lat), positions(grid.lon, lon))
 
 
 def on_grid(rain: xr.DataArray, grid: Grid) -> np.ndarray:
     """A field (lat, lon) of any grid at the cell centres of another."""
     rows, cols = positions(rain.lat.values, grid.lat), positions(rain.lon.values, grid.lon)
-    return _read(rain.values, *np.meshgrid(rows, cols, indexing="ij"))
+    return read(rain.values, *np.meshgrid(rows, cols, indexing="ij"))
 
 
-def _read(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+def read(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Values of fields (..., lat, lon) at fractional indices."""
     # Weights of zero must not let a missing neighbour in, and zeros must give exactly zero.
     low, left = (
-        np.minimum(each.astype(int), size - 2) for each, size in zip((rows, cols), values.shape, strict=True)
+        np.minimum(each.astype(int), size - 2)
+        for each, size in zip((rows, cols), values.shape[-2:], strict=True)
     )
     up, right = rows - low, cols - left
-    total = np.zeros(rows.shape)
+    total = np.zeros(values.shape[:-2] + rows.shape)
     for row, tall in ((low, 1 - up), (low + 1, up)):
         for col, wide in ((left, 1 - right), (left + 1, right)):
             weight = tall * wide
-            total += np.where(weight > 0, weight * values[row, col], 0.0)
+            total += np.where(weight > 0, weight * values[..., row, col], 0.0)
     return total

@@ -1,4 +1,4 @@
-"""One table for every list of numbers or names: on a terminal, and for a program that reads."""
+"""One table for every list of numbers or names: on a terminal, in a file, on the page, in a program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,47 @@ class Table:
         """All columns that any row has, in order of appearance."""
         return cls(list(dict.fromkeys(name for row in rows for name in row)), rows)
 
+    def where(self, **wanted: Any) -> Table:
+        """The rows that have these values."""
+        return Table(self.columns, [row for row in self.rows if wanted.items() <= dict(row).items()])
+
+    def only(self, *columns: str) -> Table:
+        """The same rows with these columns."""
+        return Table(columns, self.rows)
+
     def text(self) -> str:
         """For a terminal: words left, numbers right, four figures."""
-        cells = [[shown(row.get(name)) for name in self.columns] for row in self.rows]
+        cells = self.shown()
         widths = [
             max([cells_wide(name), *(cells_wide(line[i]) for line in cells)])
             for i, name in enumerate(self.columns)
         ]
-        right = [any(is_number(row.get(name)) for row in self.rows) for name in self.columns]
+        right = self.numeric()
         lines = [list(self.columns), ["-" * width for width in widths], *cells]
         return "\n".join("  ".join(map(padded, line, widths, right)).rstrip() for line in lines)
+
+    def shown(self) -> list[list[str]]:
+        """The cells as a reader sees them, row by row: for a terminal and for a table of the page."""
+        return [[shown(row.get(name)) for name in self.columns] for row in self.rows]
+
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, and stand on the right."""
+        return [any(is_number(row.get(name)) for row in self.rows) for name in self.columns]
+
+    def frame(self) -> pd.DataFrame:
+        """For a program: full precision; what is missing in a column of numbers is NaN."""
+        import pandas as pd
+
+        names = list(self.columns)
+        frame = pd.DataFrame([[row.get(name) for name in names] for row in self.rows], columns=names)
+        for name, number in zip(names, self.numeric(), strict=True):
+            if number:
+                frame[name] = pd.to_numeric(frame[name])
+        return frame
+
+    def csv(self) -> str:
+        """For a file: full precision, comma separated, empty where missing."""
+        return self.frame().to_csv(index=False, lineterminator="\n")
 
 
 def is_number(value: Any) -> bool:
