@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.meter import follow
-from app.reports import findings, scores, side_by_side
+from app.reports import at_thresholds, findings, scores, sentences, side_by_side
 from engine.diagnostics.tables import Table
 from engine.values import Invalid
 
@@ -189,11 +189,16 @@ def score(options: argparse.Namespace) -> int:
 
     store = Store()
     asked = store.get(options.run)
+    rows = scores(store, asked)
     if options.json:
-        show(scores(store, asked), True)
-    else:
-        print(f"{asked.id} at the gauges held out from the method, in mm/h, with 95% intervals over gauges")
-        show(side_by_side(scores(store, asked)), False)
+        show(rows, True)
+        return 0
+    print(f"{asked.id} at the gauges held out from the method, in mm/h, with 95% intervals over gauges")
+    show(side_by_side(rows), False)
+    print(f"\n{asked.task.method}, judged by the gauges at the grades of rain")
+    show(at_thresholds(rows, asked.task.method), False)
+    print()
+    print("\n".join(f"- {each}" for each in sentences(rows)))
     return 0
 
 

@@ -2,45 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.fields import Observations
 from engine.values import Invalid
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from engine.runs import Run, Store
+    from engine.tasks import Task
+
+
+HEADLINE = ("CRPS", "MAE of the mean", "bias of the mean", "RMSE of the mean")
+HEADLINE += ("correlation of the mean", "spread/skill")
+AT_THRESHOLDS = ("Brier", "reliability part", "resolution part", "area under ROC", "POD", "FAR", "CSI", "ETS")
 
 
 def scores(store: Store, run: Run) -> list[dict[str, Any]]:
     """The ensemble and its raw backgrounds at the gauges held out, judged by these gauges, and by the truth
-    at the same places where there is one."""
-    from engine.diagnostics.scores import at_gauges, of_run
-    from engine.sources import field_of, held_out, references
+    at the same places where there is one; and how far these gauges are independent of those in use."""
+    from engine.diagnostics.scores import at_gauges
+    from engine.sources import field_of, held_out, in_use, references
 
-    gauges = held_out(run.task)
-    if gauges is None or not len(gauges):
+    gauges, used = held_out(run.task), in_use(run.task)
+    if gauges is None or used is None or not len(gauges):
         raise Invalid(f"score: run {run.id} held no gauges out; set gauges.hold_out: 0.2 and run again")
     backgrounds = [use.name for use in run.task.sources if use.role == "background"]
     raw = {name: field_of(name).sel(time=run.task.period.times) for name in backgrounds}
     judges = {"gauges": gauges}
     judges |= {name: Observations(at_gauges(rain, gauges)) for name, rain in references(run.task).items()}
     ensemble = store.ensemble(run.id).load()
-    return [
-        {"judged by": name} | row
-        for name, judge in judges.items()
-        for row in of_run(ensemble, judge, raw, run.task.method)
-    ]
+    rows = [row for name, judge in judges.items() for row in _judged(run, name, judge, ensemble, raw)]
+    return rows + list(_design(run.task, used, gauges))
+
+
+def _judged(
+    run: Run, name: str, judge: Observations, ensemble: xr.DataArray, raw: Mapping[str, xr.DataArray]
+) -> Iterator[dict[str, Any]]:
+    """The card and verdicts of the ensemble, the cards of raw sources, and the ensemble against each."""
+    from engine.diagnostics.paired import paired, told
+    from engine.diagnostics.scores import card, readings
+    from engine.diagnostics.tally import tally
+    from engine.diagnostics.verdicts import verdicts
+
+    own = run.task.method
+    read, observed = readings(ensemble, judge, raw, own)
+    known = {own: independence(run.task), **{other: independence(run.task, other) for other in raw}}
+    for method, values in read.items():
+        about = {"judged by": name, "method": method}
+        judged = tally(values, observed)
+        table = card(judged)
+        yield from ({**about, **row, "independent": known[method]} for row in table.rows)
+        yield from (about | {"metric": "verdict", "says": each} for each in verdicts(judged, table))
+    for other in raw:
+        about = {"judged by": name, "method": f"{own} against {other}"}
+        table = paired(read[own], read[other], observed)
+        yield from ({**about, **row, "independent": known[own]} for row in table.rows)
+        yield about | {"metric": "verdict", "says": told(table)}
+
+
+def _design(task: Task, used: Observations, held: Observations) -> Iterator[dict[str, Any]]:
+    """How the gauges were held out, how near they lie to those in use, and which sources knew them."""
+    from engine.diagnostics.independence import leakage, told
+
+    about = {"judged by": "gauges", "method": "held out"}
+    table = leakage(used, held)
+    yield from ({**about, **row} for row in table.rows)
+    design = task.gauges.design if task.gauges else ""
+    yield about | {"metric": "verdict", "says": f"{len(held)} gauges, {design}: {told(table)}"}
+    for use in task.sources:
+        if use.role != "reference" and independence(task, use.name) != "yes":
+            said = (
+                "was adjusted to gauges" if independence(task, use.name) == "no" else "may have known gauges"
+            )
+            says = f"not independent: it {said}, perhaps to those that judge here"
+            yield about | {"method": use.name, "metric": "verdict", "says": says}
+
+
+def independence(task: Task, source: str | None = None) -> str:
+    """Whether a source, or what was made of all of them, knows nothing of the gauges that judge it."""
+    from engine.sources import independent
+
+    seen = [use for use in task.sources if use.role != "reference" and source in (None, use.name)]
+    said = [independent(use) for use in seen]
+    return "no" if False in said else "not stated" if None in said else "yes"
 
 
 def side_by_side(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a method, a column a metric."""
     table: dict[str, dict[str, Any]] = {}
     for row in rows:
-        about = {name: row[name] for name in ("judged by", "method", "members", "n")}
-        one = table.setdefault(f"{row['judged by']} {row['method']}", about)
-        one[row["metric"]] = "{value:.3f} ({low:.3f} to {high:.3f})".format(**row)
+        if row["metric"] in HEADLINE:
+            about = {name: row[name] for name in ("judged by", "method", "independent", "members", "n")}
+            one = table.setdefault(f"{row['judged by']} {row['method']}", about)
+            one[row["metric"]] = _with_interval(row)
     return list(table.values())
+
+
+def at_thresholds(rows: Sequence[dict[str, Any]], method: str) -> list[dict[str, Any]]:
+    """A row a threshold that was reached, a column a metric, judged by the gauges."""
+    table: dict[float, dict[str, Any]] = {}
+    for row in rows:
+        if row["judged by"] == "gauges" and row["method"] == method and row["metric"] in AT_THRESHOLDS:
+            one = table.setdefault(row["threshold"], {"from mm/h": row["threshold"]})
+            one[row["metric"]] = row["value"]
+    return [one for one in table.values() if one["POD"] == one["POD"]]
+
+
+def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What the numbers say: of the ensemble, of its gain over raw sources, of its judges."""
+    return [f"{row['method']}, by {row['judged by']}: {row['says']}" for row in rows if "says" in row]
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    return "{value:.3f} ({low:.3f} to {high:.3f})".format(**row)
 
 
 def findings(name: str) -> dict[str, str]:

@@ -184,7 +184,8 @@ def used(found: Case, state: State) -> list[str]:
     on_show, known = run(state.run) if state.layer == RUN else None, gauges(found)
     if on_show is None or known is None:
         return planned(found, state)
-    return on_show.task.gauges.split(known.names)[0] if on_show.task.gauges else []
+    about = on_show.task
+    return about.gauges.split(known.inside(about.domain))[0] if about.gauges else []
 
 
 def gauges(found: Case) -> Observations | None:

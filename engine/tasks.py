@@ -8,16 +8,18 @@ again. Bad input is refused with one line that names the entry, its value and wh
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import yaml
 
-from engine.fields import Box, Grid, Period
+from engine.fields import KM_PER_DEGREE, Box, Grid, Observations, Period
 from engine.values import Invalid, brief, number, whole
 
 Role = Literal["background", "predictor", "reference"]
@@ -48,16 +50,24 @@ def names_of(cls: type) -> list[str]:
 
 @dataclass(frozen=True)
 class Use:
-    """A source in a role. Its name is ``case/layer`` or the path of a file."""
+    """A source in a role. Its name is ``case/layer`` or the path of a file.
+
+    ``independent`` says whether it knows nothing of the gauges; if not given, what the source says counts.
+    """
 
     name: str
     role: Role = "background"
+    independent: bool | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise Invalid(f"source.name: got {brief(self.name)}; give a layer as front/satellite, or a path")
         if self.role not in get_args(Role):
             raise Invalid(f"source.role: got {brief(self.role)} for {self.name}; give {', '.join(ROLES)}")
+        if self.independent not in (None, True, False):
+            raise Invalid(
+                f"source.independent: got {brief(self.independent)} for {self.name}; give true or false"
+            )
 
     @classmethod
     def of(cls, value: Any) -> Use:
@@ -70,18 +80,31 @@ class Use:
         return cls(**told)
 
 
+By = Literal["gauge", "block", "elevation"]
+BANDS_M = (200.0, 500.0, 1000.0, 2000.0, 3000.0)  # where strata of elevation part
+
+
 @dataclass(frozen=True)
 class Gauges:
     """Which gauges speak and which are held out to judge the result.
 
-    ``hold_out`` is a share (0.2) or the names themselves. A share is drawn gauge by gauge from a hash
-    of seed and name: adding or losing a gauge never moves another one to the other side.
+    ``hold_out`` is a share (0.2) or the names themselves. A share is drawn from a hash of the seed and of
+    what is drawn, ``by``:
+
+    - *gauge*: each by its name;
+    - *block*: squares of ``block_km`` on the Earth, whole, so that a gauge held out has no near neighbour;
+    - *elevation*: from each stratum (up to 200, 500, 1000, 2000, 3000 m and above) the same share, one at
+      least where there are two.
+
+    By gauge and by block, adding or losing a gauge never moves another one to the other side.
     """
 
     source: str
     hold_out: float | tuple[str, ...] = 0.2
     seed: int = 0
     ignore: tuple[str, ...] = ()
+    by: By = "gauge"
+    block_km: float = 100.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str) or not self.source.strip():
@@ -96,21 +119,65 @@ class Gauges:
         if not isinstance(self.ignore, list | tuple):
             raise Invalid(f"gauges.ignore: got {brief(self.ignore)}; give a list of gauge names")
         object.__setattr__(self, "ignore", tuple(sorted(str(each) for each in self.ignore)))
+        if self.by not in get_args(By):
+            raise Invalid(f"gauges.by: got {brief(self.by)}; give {', '.join(get_args(By))}")
+        object.__setattr__(self, "block_km", number("gauges.block_km", self.block_km, 1, 5000))
 
-    def split(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """The names in use and the names held out, in the order given."""
-        names = [name for name in names if name not in set(self.ignore)]
+    @property
+    def design(self) -> str:
+        """How the gauges are chosen that are held out, in words."""
+        if isinstance(self.hold_out, tuple):
+            return f"{len(self.hold_out)} by hand"
+        how = {
+            "gauge": "drawn gauge by gauge",
+            "block": f"in blocks of {self.block_km:g} km",
+            "elevation": "alike from each stratum of elevation",
+        }
+        return f"{self.hold_out:.0%} {how[self.by]}, seed {self.seed}"
+
+    def split(self, gauges: Observations | Iterable[str]) -> tuple[list[str], list[str]]:
+        """The names in use and the names held out, in the order given. By block and by elevation the
+        places are needed, by gauge or by hand names do."""
+        known = gauges if isinstance(gauges, Observations) else None
+        given = gauges.names if isinstance(gauges, Observations) else gauges
+        names = [name for name in given if name not in set(self.ignore)]
         if isinstance(self.hold_out, tuple):
             if unknown := set(self.hold_out) - set(names):
                 raise Invalid(f"gauges.hold_out: no gauge {sorted(unknown)[0]!r} in {self.source}")
             held = set(self.hold_out)
-        else:
+        elif self.by == "gauge":
             held = {name for name in names if self._draw(name) < self.hold_out}
+        elif known is None:
+            raise Invalid(f"gauges.by: {self.by} needs the places of the gauges, not their names alone")
+        else:
+            draw = self._blocks if self.by == "block" else self._strata
+            held = set(draw(known, names, self.hold_out))
         return [name for name in names if name not in held], [name for name in names if name in held]
 
     def _draw(self, name: str) -> float:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
+
+    def _blocks(self, gauges: Observations, names: list[str], share: float) -> Iterator[str]:
+        at = dict(zip(gauges.names, zip(gauges.lat.tolist(), gauges.lon.tolist(), strict=True), strict=True))
+        side = self.block_km / KM_PER_DEGREE
+        for name in names:
+            row = math.floor(at[name][0] / side)
+            wide = side / max(math.cos(math.radians((row + 0.5) * side)), 0.01)
+            if self._draw(f"block {row} {math.floor(at[name][1] / wide)}") < share:
+                yield name
+
+    def _strata(self, gauges: Observations, names: list[str], share: float) -> Iterator[str]:
+        high = dict(zip(gauges.names, gauges.elevation.tolist(), strict=True))
+        if unknown := [name for name in names if math.isnan(high[name])]:
+            where = f"of {unknown[0]} in {self.source} ({len(unknown)} such)"
+            raise Invalid(f"gauges.by: the elevation {where} is not known; hold out by gauge or block")
+        strata: dict[int, list[str]] = {}
+        for name in sorted(names, key=self._draw):
+            strata.setdefault(bisect.bisect_right(BANDS_M, high[name]), []).append(name)
+        for stratum in strata.values():
+            least = 1 if len(stratum) > 1 and share else 0
+            yield from stratum[: max(least, round(share * len(stratum)))]
 
 
 @dataclass(frozen=True)
@@ -182,9 +249,9 @@ class Task:
             "end": period.end.isoformat(),
             "step": period.interval,
         }
-        told["sources"] = [asdict(each) for each in self.sources]
+        told["sources"] = [_told(each, "independent") for each in self.sources]
         if self.gauges is not None:
-            told["gauges"] = json.loads(json.dumps(asdict(self.gauges)))
+            told["gauges"] = json.loads(json.dumps(_told(self.gauges, "by", "block_km")))
         return told
 
     def to_yaml(self) -> str:
@@ -216,6 +283,12 @@ class Task:
             why = str(getattr(error, "problem", None) or error).splitlines()[0]
             raise Invalid(f"task: not YAML: {where}{why}") from None
         return cls.of(value)
+
+
+def _told(part: Use | Gauges, *spared: str) -> dict[str, Any]:
+    """All entries, those spared only where they differ from what goes without saying."""
+    usual = {each.name: each.default for each in fields(part)}
+    return {name: value for name, value in asdict(part).items() if name not in spared or value != usual[name]}
 
 
 def _plain(value: Any) -> Any:

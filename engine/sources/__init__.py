@@ -35,6 +35,8 @@ __all__ = [
     "digest",
     "evidence",
     "held_out",
+    "in_use",
+    "independent",
     "layer",
     "open_any",
     "readers",
@@ -44,9 +46,10 @@ __all__ = [
 
 @functools.cache
 def readers() -> tuple[ModuleType, ...]:
-    """Every reader in this folder, in order of name."""
+    """Every reader in this folder, in order of name; one that is ``GENERAL`` comes last."""
     found = [importlib.import_module(f"{__name__}.{each.name}") for each in pkgutil.iter_modules(__path__)]
-    return tuple(module for module in found if hasattr(module, "sniff") and hasattr(module, "read"))
+    able = [module for module in found if hasattr(module, "sniff") and hasattr(module, "read")]
+    return tuple(sorted(able, key=lambda module: getattr(module, "GENERAL", False)))
 
 
 def existing(path: str | Path) -> Path:
@@ -65,7 +68,7 @@ def absolute(task: Task) -> Task:
     def whole(name: str) -> str:
         return name if locate(name) else str(existing(name).resolve())
 
-    sources = tuple(Use(whole(use.name), use.role) for use in task.sources)
+    sources = tuple(replace(use, name=whole(use.name)) for use in task.sources)
     gauges = replace(task.gauges, source=whole(task.gauges.source)) if task.gauges else None
     return replace(task, sources=sources, gauges=gauges)
 
@@ -176,12 +179,32 @@ def evidence(task: Task) -> Evidence:
     for name in named:
         if found := locate(name):
             statics |= found.statics()
-    return Evidence(task.grid, task.period, fields, _side(task, 0), statics)
+    return Evidence(task.grid, task.period, fields, in_use(task), statics)
+
+
+def in_use(task: Task) -> Observations | None:
+    """The gauges that the method sees."""
+    return _side(task, 0)
 
 
 def held_out(task: Task) -> Observations | None:
     """The gauges kept from the method, for judging."""
     return _side(task, 1)
+
+
+def independent(use: Use) -> bool | None:
+    """Whether a source knows nothing of the gauges: as the task says, else as the source says of itself
+    (a case of its layers, a file by its attribute ``independent``), else unknown.
+
+    A source that was adjusted to gauges may have seen the reports that judge it, or what is made of it.
+    """
+    if use.independent is not None:
+        return use.independent
+    if found := locate(use.name):
+        said = found.layers.get(use.name.partition("/")[2], {}).get("independent")
+    else:
+        said = field_of(use.name).attrs.get("independent")
+    return None if said is None else str(said).lower() not in ("false", "no", "0")
 
 
 def references(task: Task) -> dict[str, xr.DataArray]:
@@ -200,7 +223,7 @@ def _side(task: Task, side: int) -> Observations | None:
         return None
     inside = gauges_of(task.gauges.source).inside(task.domain)
     matching(task.gauges.source, inside.rain, task.period)
-    chosen = inside.select(task.gauges.split(inside.names)[side]).at(task.period.times)
+    chosen = inside.select(task.gauges.split(inside)[side]).at(task.period.times)
     chosen.rain.attrs.pop("faults", None)  # a simulated network knows which of its gauges lie
     if not side and not np.isfinite(chosen.values).any():
         raise Invalid(f"gauges {task.gauges.source}: none in use reports inside the domain and the period")

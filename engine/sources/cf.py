@@ -17,30 +17,13 @@ import xarray as xr
 
 from engine import READING
 from engine.fields import UNIT, check, wrap
+from engine.intervals import DEPTHS, RATES, as_rate
 from engine.values import Invalid, spelled
 
 TITLE = "CF NetCDF-4 or Zarr"
+GENERAL = True  # asked last: other readers know their files better
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# What one unit is in mm/h; a depth (mm) is divided by its interval in hours.
-RATES = {
-    "mm h-1": 1.0,
-    "mm/h": 1.0,
-    "mm hr-1": 1.0,
-    "mm/hr": 1.0,
-    "mm/hour": 1.0,
-    "kg m-2 h-1": 1.0,
-    "mm s-1": 3600.0,
-    "mm/s": 3600.0,
-    "kg m-2 s-1": 3600.0,
-    "m s-1": 3.6e6,
-    "mm day-1": 1 / 24,
-    "mm d-1": 1 / 24,
-    "mm/day": 1 / 24,
-    "kg m-2 day-1": 1 / 24,
-}
-DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "cm": 10.0, "m": 1000.0}
 RAIN_NAMES = ("rain", "precip", "pr", "tp", "mtpr")
-PACKING = 0.01  # mm/h below zero that packing may leave, and no more
 AXES = {
     "time": ("time", "valid_time"),
     "lat": ("lat", "latitude"),
@@ -81,18 +64,12 @@ def _rain(whole: xr.Dataset, where: str) -> xr.DataArray:
     if not isinstance(pd.Index(times), pd.DatetimeIndex):
         raise Invalid(f"{where}: its times are of no standard calendar; convert them first")
     interval = _interval(rain, times, bounds, where)
-    unit = str(rain.attrs.get("units"))
-    hours = interval / pd.Timedelta("1h")
-    factor = RATES[unit] if unit in RATES else DEPTHS[unit] / hours
+    unit, said = str(rain.attrs.get("units")), {}
+    if "independent" in rain.attrs:  # of gauges
+        said["independent"] = rain.attrs["independent"]
     rain = rain.assign_coords(time=pd.DatetimeIndex(times), lon=wrap(rain.lon)).sortby(["time", "lat", "lon"])
-    rain = (rain * np.float32(factor)).astype(np.float32).rename("rain")
-    lowest, highest = float(rain.min()), float(rain.max())
-    if lowest < -PACKING or highest == np.inf:
-        raise Invalid(
-            f"{where}: holds {lowest:g} to {highest:g} mm/h, which is no rain; mark what is missing"
-        )
-    rain = rain.clip(min=0)
-    rain.attrs = {"units": UNIT, "interval": spelled(interval), "units_found": unit}
+    rain = as_rate(rain, unit, interval, where).rename("rain")
+    rain.attrs = {"units": UNIT, "interval": spelled(interval), "units_found": unit} | said
     order = [name for name in ("member", "time", "lat", "lon") if name in rain.dims]
     return check(rain.reset_coords(drop=True).transpose(*order), where)
 
