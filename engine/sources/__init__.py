@@ -5,7 +5,8 @@ file. `open_any` finds the reader by looking into the file, never at its name. W
 conventions of `engine.fields`: a field of rain, or `Observations`.
 
 A reader is a module of this folder with a docstring, ``TITLE``, ``sniff(path) -> bool`` and
-``read(path) -> DataArray | Observations``. `readers` finds it because it exists.
+``read(path) -> DataArray | Observations``. `readers` finds it because it exists. What a file does not say
+of itself (a unit, which end of its interval a stamp is) ``read`` may take by name, each with a default.
 """
 
 from __future__ import annotations
