@@ -12,9 +12,7 @@ Two days hold few kinds of weather. Inside means not distinguishable from these;
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +23,7 @@ from engine.diagnostics.curves import WET, intensities, wet_fraction
 from engine.diagnostics.shape import ellipse
 from engine.diagnostics.spectra import slope, spectrum
 from engine.fields import KM_PER_DEGREE, Grid
-from engine.sources import field_of
+from engine.sources import field_of, grib2
 from engine.sources.cases import cases
 from engine.values import Invalid
 
@@ -49,8 +47,8 @@ def run(case: str | None, quick: bool) -> list[dict]:
     steps = {layer: Grid.of(field_of(layer)).step for layer in layers}
     real = {step: [] for step in steps.values()}
     for file in files:
-        fine = decoded(file)
-        fine[(fine < 0) | (fine > HIGHEST)] = np.nan
+        fine = grib2.read(file).values[0]
+        fine[fine > HIGHEST] = np.nan
         for step, frames in real.items():
             frames.append(area_mean(fine, round(step / CELL)))
     radar = {step: gathered(np.stack(frames), step, SOUTH) for step, frames in real.items()}
@@ -82,26 +80,6 @@ def truths(case: str | None) -> list[str]:
     return [
         f"{name}/{layer}" for name in chosen for layer in ("truth", "fine") if layer in known[name].layers
     ]
-
-
-def decoded(file: Path) -> np.ndarray:
-    """Rain from GRIB2 with a PNG inside, south to north: R and the scales are in section 5."""
-    from PIL import Image
-
-    content, at, sections = file.read_bytes(), 16, {}
-    while content[at : at + 4] != b"7777":
-        length = struct.unpack(">I", content[at : at + 4])[0]
-        sections[content[at + 4]] = content[at : at + length]
-        at += length
-    columns, rows = struct.unpack(">II", sections[3][30:38])
-    reference = struct.unpack(">f", sections[5][11:15])[0]
-    # GRIB keeps a sign in the first bit, not in two's complement.
-    binary, decimal = (
-        (-1) ** (raw >> 15) * (raw & 0x7FFF) for raw in struct.unpack(">HH", sections[5][15:19])
-    )
-    Image.MAX_IMAGE_PIXELS = None
-    picture = np.asarray(Image.open(io.BytesIO(sections[7][5:])), np.float32).reshape(rows, columns)
-    return ((reference + picture * 2.0**binary) / 10.0**decimal)[::-1].astype(np.float32)
 
 
 def area_mean(fine: np.ndarray, size: int) -> np.ndarray:
