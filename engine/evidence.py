@@ -6,6 +6,8 @@ Gaussian observation that stands in for it at this place. For Gaussian errors th
 errors grow with the amount, s follows the prediction. A gauge that may be stuck (Student-t) gets a wider s
 the less it fits. A dry gauge says only "at most the tipping threshold": its site has the mean and variance
 that truncation gives the prediction, divided by the prediction again, as in expectation propagation.
+Neighbours know of each other: a site is settled by what all other observations foretell of it, so a row of
+dry gauges is not dried over and over, and a stuck gauge is found out by those around it (`settled`).
 
 The errors of a gridded source go together from cell to cell: ten of its cells say less than ten gauges. A
 law may therefore hold the correlation of its errors, and R is a matrix then (`Errors`).
@@ -27,6 +29,7 @@ from torch import Tensor
 
 from engine.fields import KM_PER_DEGREE
 from engine.observe import Linear, Operator, Scaled, Stack, StackedLinear, Through
+from engine.values import Invalid
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class Law(ABC):
     observed: Tensor
     alike: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        if missing := int(self.observed.isnan().sum()):
+            raise Invalid(f"evidence: {missing} of {len(self.observed)} values are missing; leave them out")
+
     @property
     def steady(self) -> bool:
         """Whether target and variance are the same for every prediction."""
@@ -119,16 +126,17 @@ class Robust(Law):
 
     def site(self, predicted: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         target = self.observed.to(predicted).expand_as(predicted)
-        error = torch.as_tensor(self.error).to(predicted) ** 2
-        # Student's t is a normal whose variance is itself drawn. Its expected precision follows from the
-        # misfit that remains *after* the observation was taken in with the present variance, and so on: a
-        # report that fits stays at R = s^2, one that cannot be explained runs off to R = misfit^2 / (nu + 1).
-        width = error.expand_as(predicted)
-        for _ in range(30):
-            keep = width / (variance + width)
-            left = (keep * (target - predicted)) ** 2 + keep * variance
-            width = (self.freedom * error + left) / (self.freedom + 1)
-        return target, width
+        error = (torch.as_tensor(self.error).to(predicted) ** 2).expand_as(predicted)[..., None]
+        # Student's t is a normal whose variance w is itself drawn: s^2 / w is gamma of shape and rate nu / 2.
+        # Given w the report moves the prediction v / (v + w) of the way. The site moves it by the mean of
+        # that, each w weighed by how well it explains the report: one that cannot be explained is let go.
+        stretch = torch.logspace(-1, 8, 49, dtype=predicted.dtype, device=predicted.device)
+        width = error * stretch
+        total = variance[..., None] + width
+        misfit = (target - predicted)[..., None] ** 2 / total
+        weight = -self.freedom * (stretch.log() + 1 / stretch) - total.log() - misfit
+        share = torch.softmax(weight / 2, -1) / total
+        return target, (share * width).sum(-1) / share.sum(-1)
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,33 @@ class Joined(Law):
         return torch.cat(targets, 1), torch.cat(variances, 1)
 
 
+SWEEPS, STEP, STILL = 12, 2 / 3, 0.02
+
+
+def settled(law: Law, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Sites of observations that are foretold together: normal, of this mean (n,) and covariance.
+
+    Each is judged by what all the others foretell of it. With P = (R + spread)^-1 and a = P (t - mean),
+    the others foretell t - a / P_ii, and that with variance 1 / P_ii, of which R_ii is the error's own
+    (kriging with one left out). All sites are renewed at once, and two thirds of the way: neighbours that
+    answer each other would swing. They are still when no a moves by a fiftieth of its standard deviation.
+    """
+    target, width = law.site(mean[None], spread.diagonal()[None])
+    before = torch.full_like(mean, math.inf)
+    for _ in range(SWEEPS):
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(spread + Errors(width, law.alike).matrix(0)))
+        pull, alone = inverse.mv(target[0] - mean), 1 / inverse.diagonal()
+        if bool(((pull - before).abs() * alone.sqrt() < STILL).all()):
+            break
+        before = pull
+        own = (alone - width).clamp(min=1e-9 * alone)
+        told, wide = law.site(target - alone * pull, own)
+        precision = (1 - STEP) / width + STEP / wide
+        target = ((1 - STEP) * target / width + STEP * told / wide) / precision
+        width = 1 / precision
+    return target[0], width[0]
+
+
 @dataclass(frozen=True)
 class Seen:
     """An operator and the law of its errors."""
@@ -192,17 +227,25 @@ class Seen:
     operator: Operator
     law: Law
 
-    def at(self, clean: Tensor, variance: Tensor) -> tuple[Linear, Tensor, Errors]:
-        """The derivative of the operator, the residual and the errors' covariance, at a field."""
-        predicted = self.operator(clean)
-        target, width = self.law.site(predicted, variance)
-        return self.operator.linear(clean), target - predicted, Errors(width, self.law.alike)
+    def at(self, clean: Tensor, spread: Tensor) -> tuple[Linear, Tensor, Errors, Tensor]:
+        """A, r, R at a field, and how steeply each observation follows it there.
+
+        ``spread`` is the covariance (n, n) with which the plain operator foretells the observations.
+        """
+        predicted, slopes = self.operator(clean), self.slopes(clean)
+        if self.law.steady:
+            target, width = self.law.site(predicted, spread.diagonal().to(predicted) * slopes**2)
+        else:
+            pairs = zip(predicted.double(), slopes.double(), strict=True)
+            sites = [settled(self.law, mean, slope[:, None] * spread * slope) for mean, slope in pairs]
+            target, width = (torch.stack(part).to(predicted) for part in zip(*sites, strict=True))
+        return self.operator.linear(clean), target - predicted, Errors(width, self.law.alike), slopes
 
     def replace(self, clean: Tensor) -> Tensor:
         """The field with what was observed put in its place, as inpainting does."""
         linear = self.operator.linear(clean)
         wrong = self.law.observed.to(clean) - self.operator(clean)
-        weight = linear.adjoint(torch.ones_like(wrong))
+        weight = linear.adjoint(linear(torch.ones_like(clean)))
         return clean + linear.adjoint(wrong) / weight.clamp(min=1e-6) * (weight > 0)
 
     @property

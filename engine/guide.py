@@ -38,6 +38,7 @@ from engine.observe import Linear
 
 MODES = ("none", "replacement", "dps", "sda", "detached", "mmps", "climate", "hybrid")
 SWITCH = 3.0  # standard deviations of the climate: above, J is not asked
+FAR = 20.0  # standard deviations of the climate: a whole field as large as that is no field any more
 Solve = Callable[[Tensor], Tensor]
 TRUST = 0.2  # share of the foretold curvature below which a round is not believed
 
@@ -65,7 +66,8 @@ class Posterior(Denoiser):
         spread = float(self.climate.basis.values.mean().sqrt())
         exact = self.mode in ("mmps", "dps", "sda") or (self.mode == "hybrid" and noise < SWITCH * spread)
         result = self._with_jacobian(x, noise) if exact else self._without(x, noise)
-        if not torch.isfinite(result).all():
+        size = (result - self.climate.mean).flatten(1).square().mean(1).sqrt()
+        if not (size < FAR * spread).all():  # NaN is not less either
             raise Diverged(
                 f"guidance {self.mode} diverged at noise level {noise:.3g}; use hybrid or more steps"
             )
@@ -136,11 +138,7 @@ class Posterior(Denoiser):
 
     def _near(self, clean: Tensor, noise: float) -> tuple[Linear, Tensor, Errors, Tensor]:
         """What the evidence says at a field: A, r, R, and how steep each observation is there."""
-        slopes = self.seen.slopes(clean)
-        linear, residual, errors = self.seen.at(
-            clean, self._matrix(noise, clean).diagonal().to(clean) * slopes**2
-        )
-        return linear, residual, errors, slopes
+        return self.seen.at(clean, self._matrix(noise, clean))
 
     def _climate(self, noise: float) -> Callable[[Tensor], Tensor]:
         """C_t = (C^-1 + sigma^-2)^-1; C itself without an x_t, at infinite noise."""
