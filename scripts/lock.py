@@ -16,7 +16,7 @@ HEADER = "# Made by scripts/lock.py from pyproject.toml. Do not edit by hand.\n"
 
 
 def main() -> None:
-    extras = [f"--extra={name}" for name in ("grib", "geotiff", "test", "install")]
+    extras = [f"--extra={name}" for name in ("grib", "geotiff", "r", "test", "install")]
     target = "--universal --python-version 3.11 --fork-strategy fewest"
     shape = "--generate-hashes --no-annotate --no-header --quiet --upgrade"
     command = ["uv", "pip", "compile", "pyproject.toml", *extras, *target.split(), *shape.split()]

@@ -90,7 +90,7 @@ def test_the_lock_covers_every_dependency():
     locked = (ROOT / "scripts" / "requirements.lock").read_text()
     extras = project["optional-dependencies"]
     wanted = project["dependencies"] + [
-        one for name in ("grib", "geotiff", "test", "install") for one in extras[name]
+        one for name in ("grib", "geotiff", "r", "test", "install") for one in extras[name]
     ]
     for one in wanted:
         name = one.split(">")[0].split("[")[0]

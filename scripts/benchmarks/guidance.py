@@ -11,14 +11,18 @@ gauges, several truths are drawn, and an ensemble of 32 is sampled for each. Rep
 * the variance over the exact one, of all cells and of what is observed;
 * on how many truths a method diverged.
 
-``case`` picks a mode. Peers see the same truths, prior and number of evaluations: azula's guidance with
-azula's samplers, and pykrige for the closed form itself (ordinary kriging knows no mean, so it may be a
-little worse).
+Beside the exact prior stands a learned one: a small network, trained on draws alone to near the Bayes error
+(`scripts/make_learned.py`).
+``case`` picks a mode, or "learned".
+
+Peers see the same truths, prior and number of evaluations: azula's guidance with azula's samplers, and
+pykrige for the closed form itself (ordinary kriging knows no mean, so it may be a little worse).
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from typing import NamedTuple
@@ -155,6 +159,7 @@ def one(name: str, sampled: Sampled, steps: int, number: int) -> dict[str, float
 
 
 def of_method(name: str, method: str, sampled: Sampled, steps: int, truths: int) -> list[dict]:
+    print(f"{name}: {method}, {steps} steps", file=sys.stderr, flush=True)
     found = [one(name, sampled, steps, number) for number in range(truths)]
     good = [each for each in found if "diverged" not in each]
     about = {"case": name, "method": f"{method}, {steps} steps", "n": truths, "unit": "1"}
@@ -207,9 +212,22 @@ def kriged(name: str, truths: int) -> list[dict]:
     return [about | {"unit": "1", "metric": "RMSE of the mean / exact", "value": ratio}]
 
 
+def with_network(few: int, many: int) -> list[tuple[str, Sampled, int]]:
+    from tests.engine.learned import learned
+
+    prior = learned()
+    return [
+        ("hybrid, learned prior", guided("hybrid", prior), many),
+        ("climate, learned prior", guided("climate", prior), few),
+        ("mmps, 50 rounds, learned prior", guided("mmps", prior, rounds=50), few),
+    ]
+
+
 def methods(name: str, case: str | None, quick: bool) -> list[tuple[str, Sampled, int]]:
     """Name, sampler and number of truths; ours on more of them than the others."""
     few, many = (1, 2) if quick else (3, 12)
+    if case == "learned":
+        return with_network(few, many)
     if case:
         return [(case, guided(case, rounds=50 if case == "mmps" else 2), many)]
     found = [("hybrid", guided("hybrid"), many)]
@@ -219,14 +237,16 @@ def methods(name: str, case: str | None, quick: bool) -> list[tuple[str, Sampled
     for mode, rounds in peers:
         label = f"azula {version} {mode}" + (f", {rounds} rounds" if mode == "MMPS" else "")
         found.append((label, azula(mode, rounds), few))
+    if not quick:
+        found += with_network(few, many)
     if "block" in name:
         found = [each for each in found if each[0] != "replacement"]
     return found
 
 
 def run(case: str | None, quick: bool) -> list[dict]:
-    if case and case not in MODES:
-        raise Invalid(f"guidance: no mode {case!r}; give one of {', '.join(MODES)}")
+    if case and case not in (*MODES, "learned"):
+        raise Invalid(f"guidance: no mode {case!r}; give one of {', '.join(MODES)}, or learned")
     rows = []
     for name in SETS[:2] if quick else SETS:
         for method, sampled, truths in methods(name, case, quick):
