@@ -127,7 +127,8 @@ class Karras(Denoiser, nn.Module):
         self.network, self.spread = network, spread
 
     def __call__(self, x: Tensor, sigma: Level, *condition: Tensor) -> Tensor:
-        sigma = level(sigma, x).expand(len(x), *(1,) * (x.ndim - 1))
+        # One level for all stays one: told once, a network says the same whatever the number of members.
+        sigma = level(sigma, x).reshape(-1, *(1,) * (x.ndim - 1))
         total = (sigma**2 + self.spread**2).sqrt()
         skip, out = (self.spread / total) ** 2, sigma * self.spread / total
         return skip * x + out * self.network(x / total, sigma.flatten().log() / 4, *condition)

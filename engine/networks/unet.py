@@ -60,6 +60,8 @@ class UNet(nn.Module):
             size = " x ".join(map(str, fields.shape[-2:]))
             raise Invalid(f"network: a field of {size} cells; give multiples of {self.unit}")
         told = self.embed(level.to(self.leave.weight))
+        if len(fields) == 1:  # convolutions take another way for one field alone, and round otherwise
+            fields = fields.expand(2, -1, -1, -1)
         fields = functional.pixel_unshuffle(fields.to(self.leave.weight.dtype), self.patch)
         here, kept = self.enter(fields), []
         for number, floor in enumerate(self.down):
@@ -68,7 +70,8 @@ class UNet(nn.Module):
         here = self.up[-1](here, told)
         for number in reversed(range(len(self.rise))):
             here = self.up[number](kept[number] + self.rise[number](here), told)
-        return functional.pixel_shuffle(self.leave(here), self.patch).to(x.dtype).reshape(x.shape)
+        said = functional.pixel_shuffle(self.leave(here), self.patch)[: len(x)]
+        return said.to(x.dtype).reshape(x.shape)
 
 
 class Octaves(nn.Module):
