@@ -32,7 +32,8 @@ import torch
 from torch import Tensor
 
 from engine.denoise import Denoiser, Gaussian, Level
-from engine.evidence import Errors, Seen, each
+from engine.evidence import Seen
+from engine.laws import Errors, each
 from engine.noise import Streams
 from engine.observe import Linear
 
@@ -137,12 +138,17 @@ class Posterior(Denoiser):
         return clean + sigma(linear.adjoint(solution))
 
     def _near(self, clean: Tensor, noise: float) -> tuple[Linear, Tensor, Errors, Tensor]:
-        """What the evidence says at a field: A, r, R, and how steep each observation is there."""
-        return self.seen.at(clean, self._matrix(noise, clean))
+        """What the evidence says of fields about this one: A, r, R, and how steep each observation is."""
+        spread = float(self._gain(noise).mean())
+        return self.seen.expecting(spread).at(clean, self._matrix(noise, clean))
+
+    def _gain(self, noise: float) -> Tensor:
+        """The eigenvalues of C_t."""
+        return 1 / (1 / self.climate.basis.values + noise**-2)
 
     def _climate(self, noise: float) -> Callable[[Tensor], Tensor]:
         """C_t = (C^-1 + sigma^-2)^-1; C itself without an x_t, at infinite noise."""
-        gain = 1 / (1 / self.climate.basis.values + noise**-2)
+        gain = self._gain(noise)
         return lambda v: self.climate.basis.apply(v, gain.to(v))
 
     def _matrix(self, noise: float, like: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ its ``dry`` value, not a point: `forward` puts zeros at that value, and a dry ga
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,3 +151,32 @@ class Chain(Transform):
             whole = whole * part.slope(latent)
             latent = part.inverse(latent)
         return whole
+
+
+@dataclass(frozen=True)
+class Expected(Transform):
+    """What a transform gives on average where the latent field is only known to be normal about a value.
+
+    The mean of rain is not the rain of the mean: exp(x) is larger on average than exp of the average, and
+    a place that is dry at its most likely value still has a chance of rain, hence a slope. Averages over
+    N(latent, ``variance``) by Gauss and Hermite's nodes.
+    """
+
+    transform: Transform
+    variance: float
+    nodes: int = 9
+
+    def forward(self, rain: Tensor) -> Tensor:
+        return self.transform.forward(rain)
+
+    def inverse(self, latent: Tensor) -> Tensor:
+        return self._mean(self.transform.inverse, latent)
+
+    def slope(self, latent: Tensor) -> Tensor:
+        return self._mean(self.transform.slope, latent)
+
+    def _mean(self, of: Callable[[Tensor], Tensor], latent: Tensor) -> Tensor:
+        places, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
+        weights /= weights.sum()
+        pairs = zip((places * self.variance**0.5).tolist(), weights.tolist(), strict=True)
+        return torch.stack([weight * of(latent + place) for place, weight in pairs]).sum(0)

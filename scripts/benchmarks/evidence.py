@@ -28,8 +28,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.denoise import Denoiser, Gaussian, Waves
-from engine.evidence import Censored, Law, Normal, Robust, Seen, together
+from engine.evidence import Seen, together
 from engine.guide import Posterior
+from engine.laws import Censored, Law, Normal, Robust
 from engine.noise import HIGHEST, Streams, karras
 from engine.observe import Areas, Through, overlaps
 from engine.sample import ito, last

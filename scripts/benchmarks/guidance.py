@@ -32,8 +32,9 @@ import torch
 from scipy.special import kv
 
 from engine.denoise import Denoiser, Gaussian, Waves
-from engine.evidence import Normal, Seen, together
+from engine.evidence import Seen, together
 from engine.guide import MODES, Diverged, Posterior
+from engine.laws import Normal
 from engine.noise import HIGHEST, LOWEST, Streams, karras
 from engine.observe import Areas, Gather, Linear, cells, overlaps
 from engine.sample import ito, last, start

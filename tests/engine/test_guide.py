@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from engine.denoise import Denoiser, Gaussian, Waves
-from engine.evidence import Censored, Normal, Robust, Seen, fading, together
+from engine.evidence import Seen, together
 from engine.guide import Diverged, Posterior
+from engine.laws import Censored, Normal, Robust, fading
 from engine.noise import HIGHEST, Streams, karras
-from engine.observe import Areas, Gather, Linear, cells, overlaps
+from engine.observe import Areas, Gather, Highest, Linear, cells, overlaps
 from engine.sample import ito, last, multistep
 from tests.engine.test_denoise import red
 
@@ -186,6 +187,18 @@ def test_a_stuck_gauge_pulls_less():
     clean = error(Normal(seen, NOISE))
     assert error(Normal(broken, NOISE)) > 3 * clean
     assert error(Robust(broken, NOISE)) < 1.3 * clean
+
+
+def test_the_largest_value_of_a_block_is_evidence():
+    truth, _, _ = world()
+    highest = Highest(4, SHAPE)
+    heard = highest(truth)[0]
+    post, streams = Posterior(PRIOR, Seen(highest, Normal(heard, NOISE)), PRIOR), Streams(0, range(40))
+    draws = last(ito(post, post.start(streams, HIGHEST), karras(18), streams))
+    off = highest(draws) - heard
+    assert off.mean().abs() < 2 * NOISE  # a mean's maximum is less than the mean of maxima, so a little high
+    assert off.std() < 2.5 * NOISE  # of a prior whose maxima scatter by ten times as much
+    assert (highest(PRIOR.draw(streams("prior", SHAPE).double())) - heard).std() > 8 * NOISE
 
 
 def test_errors_may_grow_with_the_amount():

@@ -30,11 +30,18 @@ FAULTS = {
     ),
     "sigma for its square": ("guide.py", "return noise**2 * back", "return noise * back", "guide"),
     "errors taken for independent": (
-        "evidence.py",
+        "laws.py",
         "return spread * each(self.alike, spread * w)",
         "return spread * spread * w",
         "guide",
     ),
+    "the rain of the mean for the mean of rain": (
+        "transforms.py",
+        "return self._mean(self.transform.inverse, latent)",
+        "return self.transform.inverse(latent)",
+        "transforms",
+    ),
+    "a value below zero taken for dry": ("calibrate.py", "if not trace:", "if False:", "calibrate"),
     "a start without errors of its own": (
         "guide.py",
         "wrong = residual + own -",
@@ -72,7 +79,7 @@ FAULTS = {
         "observe",
     ),
     "a dry gauge taken for a wet one": (
-        "evidence.py",
+        "laws.py",
         "torch.where(dry, target, observed)",
         "observed",
         "guide",

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from engine.denoise import Denoiser, Karras
-from engine.evidence import Normal, Seen
+from engine.evidence import Seen
 from engine.guide import Diverged, Posterior
+from engine.laws import Normal
 from engine.networks.unet import UNet
 from engine.noise import HIGHEST, Streams, karras
 from engine.observe import cells

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.transforms import Affine, Chain, Log, NormalScore
+from engine.transforms import Affine, Chain, Expected, Log, NormalScore
 
 SEEN = np.where(
     np.random.default_rng(0).random(20000) < 0.8, 0, np.random.default_rng(1).gamma(0.6, 4, 20000)
@@ -59,3 +59,13 @@ def test_the_tail_is_bounded():
         assert far[-1] < 5000
     with pytest.raises(ValueError, match="too few"):
         NormalScore.of(np.zeros(100))
+
+
+def test_what_is_expected_of_a_logarithm_is_known():
+    """E exp(x + s e) = exp(x + s^2 / 2): the mean of rain is more than the rain of the mean."""
+    latent = torch.linspace(2, 4, 5, dtype=torch.float64)
+    expected = Expected(Log(), 0.3**2)
+    torch.testing.assert_close(expected.inverse(latent), 0.1 * (torch.exp(latent + 0.045) - 1))
+    torch.testing.assert_close(expected.slope(latent), 0.1 * torch.exp(latent + 0.045))
+    assert float(Expected(Log(), 1.0).slope(torch.tensor(-1.0))) > 0  # dry, but not for certain
+    torch.testing.assert_close(Expected(Log(), 0.0).inverse(latent), Log().inverse(latent))
