@@ -1,7 +1,8 @@
 """The engine: from imperfect records to ensembles of rain fields. It never knows the page.
 
 Read `fields` first (the words and conventions), then `tasks` (what is asked for), `sources` and
-`methods` (two folders to which anyone may add), `runs` and `runner` (what is kept, who works).
+`methods` (two folders to which anyone may add), `runs` and `runner` (what is kept, who works). Of the half
+that needs torch, `denoise` first (a prior is one function), then `evidence`, `guide` and `sample`.
 """
 
 import os

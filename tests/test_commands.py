@@ -88,7 +88,7 @@ def test_bad_input_is_one_line_and_exit_2(small, arguments, told):
 def test_ctrl_c_keeps_finished_members_and_resume_completes(task, tmp_path, home):
     import dataclasses
 
-    many = dataclasses.replace(task, members=150)
+    many = dataclasses.replace(task, members=400)  # seconds: long enough to be stopped
     command = [sys.executable, "-m", "app", "run", "-"]
     running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdin
@@ -112,4 +112,4 @@ def test_ctrl_c_keeps_finished_members_and_resume_completes(task, tmp_path, home
     assert row["state"] == "cancelled"
     assert rainloom("resume", row["run"]).returncode == 0
     (row,) = json.loads(rainloom("runs", "--json").stdout)
-    assert row["members"] == "150/150"
+    assert row["members"] == "400/400"
