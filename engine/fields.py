@@ -216,9 +216,10 @@ class Observations:
             raise Invalid(f"observations: dimensions are {self.rain.dims}; give gauge, time")
         if missing := {"gauge", "time", "lat", "lon", "elevation"} - set(self.rain.coords):
             raise Invalid(f"observations: no coordinate {' or '.join(sorted(missing))}; add it")
-        names = self.rain.indexes["gauge"]
-        if not names.is_unique:
-            raise Invalid(f"observations: gauge {names[names.duplicated()][0]!r} stands twice; keep one")
+        for axis in ("gauge", "time"):
+            if (twice := self.rain.indexes[axis].duplicated()).any():
+                first = str(self.rain.indexes[axis][twice][0])
+                raise Invalid(f"observations: {axis} {first!r} stands twice; keep one")
         if (np.abs(self.lat) > 90).any() or (np.abs(self.lon) > 180).any():
             raise Invalid("observations: a gauge lies outside -90..90 or -180..180 degrees")
 

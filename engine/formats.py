@@ -120,7 +120,7 @@ def to_geotiff(rain: xr.DataArray, path: Path, **about: str) -> None:
     }
     with rasterio.open(path, "w", **profile) as file:
         file.units = [UNIT] * mean.sizes["time"]
-        file.update_tags(units=UNIT, statistic="ensemble mean", **about)
+        file.update_tags(units=UNIT, interval=rain.attrs["interval"], statistic="ensemble mean", **about)
         for band, hour in enumerate(mean.transpose("time", "lat", "lon"), start=1):
             file.write(hour.values[::-1].astype(np.float32), band)  # GeoTIFF runs north to south
             file.set_band_description(

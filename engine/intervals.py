@@ -35,6 +35,7 @@ RATES = {
     "kg m-2 day-1": 1 / 24,
 }
 DEPTHS = {"mm": 1.0, "kg m-2": 1.0, "cm": 10.0, "m": 1000.0}
+SHORTEST = pd.Timedelta("1s")  # a bare number is taken for nanoseconds, and no rain is told by them
 PACKING = 0.01  # mm/h below zero that packing may leave, and no more
 
 
@@ -60,12 +61,15 @@ def length(times, where: str, given: Any = None) -> Any:
             found: Any = pd.Timedelta(given)
         except (TypeError, ValueError):
             found = pd.NaT
-        if not found > pd.Timedelta(0):
+        if not found >= SHORTEST:
             raise Invalid(f"{where}: got interval {brief(given)}; give a length such as 1h or 5min")
         return found
     steps = np.diff(np.sort(np.asarray(times, "datetime64[ns]")))
-    if not len(steps) or len(set(steps)) > 1 or not steps[0] > np.timedelta64(0):
-        raise Invalid(f"{where}: the times are not evenly spaced, so the interval of the rain is not known")
+    if not len(steps) or len(set(steps)) > 1 or not pd.Timedelta(steps[0]) >= SHORTEST:
+        raise Invalid(
+            f"{where}: the times are not evenly spaced (by a second or more), "
+            "so the interval of the rain is not known"
+        )
     return pd.Timedelta(steps[0])
 
 

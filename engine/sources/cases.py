@@ -21,6 +21,7 @@ import xarray as xr
 
 from engine import READING, home
 from engine.fields import Box, Observations, Period, check
+from engine.guard import guarded
 from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
@@ -84,6 +85,7 @@ def locate(name: str) -> Case | None:
 
 @functools.lru_cache(maxsize=64)
 def _case(path: Path, changed: int) -> Case:
+    guarded(path)
     with READING, xr.open_dataset(path, engine="h5netcdf") as root:
         about = dict(root.attrs)
     return Case(path.stem, path, about, json.loads(about.pop("layers")))

@@ -17,12 +17,12 @@ import xarray as xr
 
 from engine import READING
 from engine.fields import UNIT, check, wrap
-from engine.intervals import DEPTHS, RATES, as_rate
+from engine.guard import fits_bytes, guarded, is_hdf5
+from engine.intervals import DEPTHS, RATES, as_rate, length
 from engine.values import Invalid, spelled
 
 TITLE = "CF NetCDF-4 or Zarr"
 GENERAL = True  # asked last: other readers know their files better
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 RAIN_NAMES = ("rain", "precip", "pr", "tp", "mtpr")
 AXES = {
     "time": ("time", "valid_time"),
@@ -36,14 +36,16 @@ STANDARD = {"time": "time", "lat": "latitude", "lon": "longitude", "member": "re
 def sniff(path: Path) -> bool:
     if path.is_dir():
         return (path / "zarr.json").exists() or (path / ".zgroup").exists()
-    with path.open("rb") as stream:
-        return stream.read(8) == SIGNATURE
+    return is_hdf5(path)
 
 
 def read(path: Path) -> xr.DataArray:
+    if not path.is_dir():
+        guarded(path)
     with READING:
         whole = xr.open_dataset(path, engine="zarr" if path.is_dir() else "h5netcdf")
         with whole:
+            fits_bytes(whole.nbytes, str(path))
             return _rain(whole, str(path)).load()
 
 
@@ -105,10 +107,9 @@ def _bounds(whole: xr.Dataset) -> np.ndarray | None:
 
 
 def _interval(rain: xr.DataArray, times: Any, bounds: np.ndarray | None, where: str) -> Any:
-    # a pandas Timedelta; its own annotation also allows NaT, which the checks exclude
-    if "interval" in rain.attrs:
-        return pd.Timedelta(rain.attrs["interval"])
-    lengths = np.ptp(bounds, axis=1) if bounds is not None else np.diff(np.sort(times))
-    if not len(lengths) or len(set(lengths)) > 1 or not lengths[0] > np.timedelta64(0):
-        raise Invalid(f"{where}: the times are not evenly spaced, so the interval of the rain is not known")
-    return pd.Timedelta(lengths[0])
+    if "interval" in rain.attrs or bounds is None:
+        return length(times, where, rain.attrs.get("interval"))
+    lengths = np.ptp(bounds, axis=1)
+    if len(set(lengths)) != 1:
+        raise Invalid(f"{where}: its intervals are not equally long; cut it where their length changes")
+    return length(times, where, lengths[0])

@@ -15,29 +15,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
 from engine import READING
 from engine.fields import Box, Grid, rain, wrap
+from engine.guard import fits, guarded, has_table
 from engine.intervals import as_rate, ends, length
 from engine.values import Invalid, spelled
 
 TITLE = "NetCDF-4 with two-dimensional latitude and longitude"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Of a cell: a centre on an edge, as far as single precision tells, belongs to the north and the east.
+ROUNDING = 1e-3
 LAT, LON = ("lat", "latitude", "latitudes"), ("lon", "longitude", "longitudes")
 
 
 def sniff(path: Path) -> bool:
-    if path.is_dir():
-        return False
-    with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
-            return False
-    with READING, h5py.File(path) as file:
-        return any(getattr(file.get(name), "ndim", 0) == 2 for name in LAT)
+    return has_table(path, LAT)
 
 
 def read(
@@ -51,13 +46,17 @@ def read(
 ) -> xr.DataArray:
     """The rain of one variable; what is given here goes before what the file says."""
     where = str(path)
+    guarded(path)
     with READING, xr.open_dataset(path, engine="h5netcdf") as whole:
         lat, lon = (_place(whole, names, where) for names in (LAT, LON))
         found = _rain(whole, variable, lat.dims, where).load()
-        pixels, lasts = (lat.values, wrap(lon.values)), length(found.time.values, where, interval)
+        pixels = (lat.values.astype(float), wrap(lon.values))
+        lasts = length(found.time.values, where, interval)
     about = {"interval": spelled(lasts), "units_found": unit or str(found.attrs.get("units"))}
     rates = as_rate(found.values, unit or found.attrs.get("units"), lasts, where)
+    placed(*pixels, box, where)
     onto = Cells(*pixels, step, box)
+    fits((len(rates), *onto.grid.shape), where)
     fields = np.stack([onto(each) for each in rates])
     return rain(fields, ends(found.time.values, lasts, stamp, where), onto.grid.lat, onto.grid.lon, **about)
 
@@ -88,9 +87,11 @@ class Cells:
         west, south, east, north = self.grid.box
         near = (lat > south - 2 * pixel) & (lat < north + 2 * pixel) & (lon > west - 4 * pixel)
         among = np.flatnonzero(near & (lon < east + 4 * pixel))
+        if not len(among):
+            raise Invalid("map: does not reach the box; choose one that it covers")
         lat, lon = lat.ravel()[among], lon.ravel()[among]
-        rows = np.floor((lat - south) / step).astype(int)
-        columns = np.floor((lon - west) / step).astype(int)
+        rows = np.floor((lat - south) / step + ROUNDING).astype(int)
+        columns = np.floor((lon - west) / step + ROUNDING).astype(int)
         inside = (rows >= 0) & (rows < self.grid.shape[0]) & (columns >= 0) & (columns < self.grid.shape[1])
         self.pixels = among[inside]
         self.cells = rows[inside] * self.grid.shape[1] + columns[inside]
@@ -113,6 +114,15 @@ class Cells:
         return mean.reshape(self.grid.shape).astype(np.float32)
 
 
+def placed(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> None:
+    """Refuse a map whose places do not say where it lies."""
+    if not (np.isfinite(lat).all() and np.isfinite(lon).all()):
+        raise Invalid(f"{where}: some of its pixels have no place; cut the map to those that have one")
+    jumps = max(float(np.abs(np.diff(lon, axis=axis)).max(initial=0)) for axis in (0, 1))
+    if box is None and jumps > 180:
+        raise Invalid(f"{where}: crosses the 180 degree meridian; ask for a box on one side of it")
+
+
 def spacing(lat: np.ndarray, lon: np.ndarray) -> float:
     """The typical distance of neighbouring pixels, in degrees of a great circle."""
     shrink = np.cos(np.radians(lat))
@@ -129,8 +139,12 @@ def round_step(pixel: float) -> float:
 
 
 def around(lat: np.ndarray, lon: np.ndarray, step: float, box: Box | None) -> Grid:
-    """Whole cells that hold every pixel centre, or those of a box."""
-    edges = (lon.min(), lat.min(), lon.max(), lat.max())
+    """Whole cells that hold every pixel centre, or as many of them as reach into a box.
+
+    What lies on the northern or eastern edge is beyond it, so the edges are moved by what is rounding.
+    """
+    beyond = ROUNDING * step
+    edges = (lon.min(), lat.min(), lon.max() + beyond, min(lat.max() + beyond, 90.0))
     if box is not None:
         edges = (
             max(box.west, edges[0]),
@@ -138,6 +152,10 @@ def around(lat: np.ndarray, lon: np.ndarray, step: float, box: Box | None) -> Gr
             min(box.east, edges[2]),
             min(box.north, edges[3]),
         )
-    low = [math.floor(each / step + 1e-9) * step for each in edges[:2]]
+    low = [math.floor(each / step + ROUNDING) * step for each in edges[:2]]
     high = [math.ceil(each / step - 1e-9) * step for each in edges[2:]]
-    return Grid(Box(*low, *high), step)
+    if not (low[0] < high[0] and low[1] < high[1]):
+        raise Invalid("map: does not reach the box; choose one that it covers")
+    grid = Grid(Box(*low, *high), step)
+    fits(grid.shape, "map")
+    return grid

@@ -18,10 +18,12 @@ import pandas as pd
 import xarray as xr
 
 from engine.fields import Box, rain, wrap
+from engine.guard import fits
 from engine.intervals import as_rate
 from engine.values import Invalid, spelled
 
 TITLE = "MRMS in GRIB2"
+LENGTHS = {1: 19, 3: 72, 4: 11, 5: 19, 6: 6, 7: 6}  # what is read of each section
 LATLON, PNG = 0, 41  # templates of sections 3 and 5
 # Discipline, category and number: unit, interval, and whether it knows nothing of gauges.
 PRODUCTS = {
@@ -67,11 +69,13 @@ def sections(content: bytes, where: str) -> dict[int, bytes]:
     """The sections of the one message, by number."""
     at, found = 16, {}
     while content[at : at + 4] != b"7777":
-        length = struct.unpack(">I", content[at : at + 4])[0]
+        length = int.from_bytes(content[at : at + 4])
         if length < 5 or at + length > len(content):
             raise Invalid(f"{where}: the message is cut off; fetch it again")
         found[content[at + 4]] = content[at : at + length]
         at += length
+    if any(len(found.get(number, b"")) < needed for number, needed in LENGTHS.items()):
+        raise Invalid(f"{where}: a section is missing or cut off; fetch it again")
     if at + 4 < len(content):
         raise Invalid(f"{where}: holds several messages; split it into one a file")
     return found
@@ -85,6 +89,7 @@ def axes(section: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         raise Invalid(
             f"{where}: grid template {template}, scanning {scan}; only plain latitude and longitude"
         )
+    fits((rows, columns), where)
     lon = wrap(west / 1e6) + np.arange(columns) * (steps[0] / 1e6)
     return np.round((north - np.arange(rows)[::-1] * steps[1]) / 1e6, 9), np.round(lon, 9)
 
@@ -98,9 +103,13 @@ def unpacked(parts: dict[int, bytes], shape: tuple[int, int], where: str) -> np.
         raise Invalid(f"{where}: packing {template} is not read here; only PNG without a bitmap")
     # GRIB keeps a sign in the first bit, not in two's complement
     binary, decimal = ((-1) ** (raw >> 15) * (raw & 0x7FFF) for raw in signed)
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        picture = np.asarray(Image.open(io.BytesIO(parts[7][5:])), np.float32).reshape(shape)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        image = Image.open(io.BytesIO(parts[7][5:]), formats=["PNG"])
+        if image.size != shape[::-1] or len(image.getbands()) != 1:  # before it is unpacked
+            raise Invalid(
+                f"{where}: its picture is not one of {shape[0]} x {shape[1]} values; fetch it again"
+            )
+        picture = np.asarray(image, np.float32)
+    except (OSError, Image.DecompressionBombError):
+        raise Invalid(f"{where}: its picture cannot be unpacked; fetch it again") from None
     return ((reference + picture * 2.0**binary) / 10.0**decimal)[::-1].astype(np.float32)

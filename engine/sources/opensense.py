@@ -9,18 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from engine import READING
 from engine.fields import Observations
+from engine.guard import guarded, has_table
 from engine.intervals import as_rate, ends, length
 from engine.values import Invalid, spelled
 
 TITLE = "OpenSense gauges in NetCDF-4"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 RAIN = ("rainfall_amount", "rainfall", "rain")
 PLACES = {
     "lat": ("lat", "latitude"),
@@ -30,17 +29,12 @@ PLACES = {
 
 
 def sniff(path: Path) -> bool:
-    if path.is_dir():
-        return False
-    with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
-            return False
-    with READING, h5py.File(path) as file:
-        return any(getattr(file.get(name), "ndim", 0) == 2 for name in RAIN)
+    return has_table(path, RAIN)
 
 
 def read(path: Path, unit: str | None = None, stamp: str = "end", interval: Any = None) -> Observations:
     where = str(path)
+    guarded(path)
     with READING, xr.open_dataset(path, engine="h5netcdf") as whole:
         found = next(whole[name].load() for name in RAIN if name in whole)
         stations = [str(each) for each in found.dims if each != "time"]
@@ -53,7 +47,8 @@ def read(path: Path, unit: str | None = None, stamp: str = "end", interval: Any 
         raise Invalid(f"{where}: the stations have no latitude or no longitude")
     found = found.transpose(stations[0], "time")
     names = [str(each) for each in found[stations[0]].values]
-    lasts = length(found.time.values, where, interval or found.attrs.get("interval"))
+    told = found.attrs.get("interval") if interval is None else interval
+    lasts = length(found.time.values, where, told)
     rates = as_rate(found.values, unit or found.attrs.get("units", "mm"), lasts, where)
     times = ends(found.time.values, lasts, stamp, where)
     return Observations.of(rates, names, times, **places, interval=spelled(lasts))

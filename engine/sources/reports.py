@@ -4,7 +4,8 @@ A *long* table has a row a report, with the time, the gauge, its place and the r
 their usual names, or are named. A *wide* table has a row a time and a column a gauge, and a second table
 says where the gauges stand. A table does not say its unit, nor how long it rained into the gauge: the
 first is taken from the column's name where it is OpenSense's ``rainfall_amount`` (mm), the second from the
-times, or they must be given.
+times, or they must be given. Times are written as 2021-08-23T09:50, for 03.08. is March to one and August to
+another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pandas as pd
 
 from engine.fields import Observations
 from engine.intervals import as_rate, ends, length
-from engine.values import Invalid, spelled
+from engine.values import Invalid, brief, spelled
 
 TITLE = "gauges in a CSV table"
 COLUMNS = {
@@ -64,22 +65,19 @@ def read(
         if unit is None and named["rain"] == "rainfall_amount":
             unit = "mm"
         long = reports.rename(columns={old: new for new, old in named.items()}).astype({"gauge": str})
+        once(long, ["gauge", "time"], "report", where)
         wide = long.pivot(index="time", columns="gauge", values="rain")
-        stands = long.drop_duplicates("gauge").set_index("gauge")
+        stands = long.drop_duplicates(["gauge", "lat", "lon"])
     else:
-        wide = reports.set_index(named["time"]) if "time" in named else reports
-        stands = table(places)
-        known = guessed(stands.columns, columns or {})
-        needed(known, set(PLACES), str(places))
-        stands = stands.rename(columns={old: new for new, old in known.items()})
-        stands = stands.astype({"gauge": str}).set_index("gauge")
-        wide = wide[[str(name) for name in wide.columns if str(name) in stands.index]]
-    times = pd.DatetimeIndex(pd.to_datetime(wide.index, utc=True)).tz_localize(None).rename(None)
+        wide = (reports.set_index(named["time"]) if "time" in named else reports).rename(columns=str)
+        stands = placed(list(wide.columns), places, columns or {})
+    once(stands, ["gauge"], "place", str(places or where))
+    times = instants(wide.index, where)
     lasts = length(times.values, where, interval)
     amounts = wide.to_numpy(float, copy=True).T
     amounts[np.isnan(amounts)] = np.nan  # R's NA is a NaN of its own kind, which arithmetic warns of
     rates = as_rate(amounts, unit, lasts, where)
-    stands = stands.loc[wide.columns]
+    stands = stands.set_index("gauge").loc[wide.columns]
     at = {name: stands[name].to_numpy(float) for name in ("lat", "lon", "elevation") if name in stands}
     found = Observations.of(
         rates, list(wide.columns), ends(times, lasts, stamp, where), **at, interval=spelled(lasts)
@@ -99,6 +97,35 @@ def guessed(columns, given: Mapping[str, str]) -> dict[str, str]:
 def needed(named: Mapping[str, str], wanted: set[str], where: str) -> None:
     if lacking := sorted(wanted - set(named)):
         raise Invalid(f"{where}: which column is {lacking[0]}? Name it under columns")
+
+
+def placed(gauges: list[str], places: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The table that says where the gauges of a wide table stand."""
+    stands = table(places)
+    known = guessed(stands.columns, columns)
+    needed(known, set(PLACES), str(places))
+    stands = stands.rename(columns={old: new for new, old in known.items()}).astype({"gauge": str})
+    if lacking := [name for name in gauges if name not in set(stands["gauge"])]:
+        told = ", ".join(lacking[:5]) + (" ..." if len(lacking) > 5 else "")
+        raise Invalid(f"{places}: has no place for {told}; add it, or drop these columns of the reports")
+    return stands
+
+
+def once(table: pd.DataFrame, names: list[str], what: str, where: str) -> None:
+    """Refuse a report that stands twice, or a gauge that has two places."""
+    twice = table[table.duplicated(names)]
+    if len(twice):
+        told = " ".join(f"{name} {twice.iloc[0][name]}" for name in names)
+        raise Invalid(f"{where}: {told} stands twice; keep one {what}")
+
+
+def instants(written: pd.Index, where: str) -> pd.DatetimeIndex:
+    """Times in UTC, without guessing which number is the month."""
+    found = pd.to_datetime(written.astype(str), utc=True, format="ISO8601", errors="coerce")
+    if found.hasnans:
+        wrong = written[found.isna()][0]
+        raise Invalid(f"{where}: got time {brief(wrong)}; write times as 2021-08-23T09:50 (UTC)")
+    return found.tz_localize(None).rename(None)
 
 
 def table(path: Path) -> pd.DataFrame:

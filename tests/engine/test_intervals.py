@@ -90,3 +90,14 @@ def test_stamps_and_lengths():
         length(times, "x", "soon")
     with pytest.raises(Invalid, match="give end or start"):
         ends(times, FIVE, "middle", "x")
+
+
+@pytest.mark.parametrize("given", [5, 3600, "60", np.int64(60)])
+def test_a_bare_number_is_no_interval(given):
+    with pytest.raises(Invalid, match="give a length such as 1h or 5min"):
+        length((), "x", given)
+
+
+def test_stamps_that_were_bare_numbers_tell_no_interval():
+    with pytest.raises(Invalid, match="not evenly spaced"):
+        length(np.array([1629712200, 1629715800], "datetime64[ns]"), "x")

@@ -148,9 +148,47 @@ def test_a_stack_of_maps_says_its_times_or_is_told(tmp_path):
     np.testing.assert_allclose(found.values, truth.values, rtol=1e-6)
     np.testing.assert_array_equal(found.time.values, truth.time.values)
     np.testing.assert_allclose(found.lat, truth.lat)
-    daily = geotiff.read(tmp_path / "x.tif", unit="mm", start="1983-01-01", interval="1D")
-    np.testing.assert_allclose(daily.values, truth.values / 24, rtol=1e-6)
+    with pytest.raises(Invalid, match="its bands say their times; leave start away"):
+        geotiff.read(tmp_path / "x.tif", start="1983-01-01", interval="1D")
+    stored = stack(tmp_path / "y.tif", 24.0)
+    with pytest.raises(Invalid, match="give start and interval"):
+        geotiff.read(tmp_path / "y.tif", unit="mm", start="1983-01-01")
+    daily = geotiff.read(tmp_path / "y.tif", unit="mm", start="1983-01-01", interval="1D")
+    np.testing.assert_allclose(daily.values, stored / 24, rtol=1e-6)
     assert daily.indexes["time"][0] == pd.Timestamp("1983-01-02")
+
+
+def stack(path, value: float, kind: str = "float32", **about):
+    """Two maps of 5 x 6 cells that do not say their times."""
+    rasterio = pytest.importorskip("rasterio")
+    profile = {"driver": "GTiff", "width": 6, "height": 5, "count": 2, "dtype": kind, "crs": "EPSG:4326"}
+    profile["transform"] = rasterio.transform.from_origin(10, 50, 0.1, 0.1)
+    values = np.full((2, 5, 6), value, kind)
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(values)
+        for name, given in about.items():
+            setattr(file, name, given)
+    return values
+
+
+def test_packed_bands_are_unpacked_and_must_have_one_unit(tmp_path):
+    stack(tmp_path / "x.tif", 25, "int16", scales=(0.1, 0.2), offsets=(1, 0), units=("mm/h", "mm/h"))
+    found = geotiff.read(tmp_path / "x.tif", start="2020-01-01", interval="1h")
+    np.testing.assert_allclose(found.values[:, 0, 0], [3.5, 5], rtol=1e-6)
+    stack(tmp_path / "y.tif", 2, units=("mm/h", "mm/day"))
+    with pytest.raises(Invalid, match="units mm/h, mm/day"):
+        geotiff.read(tmp_path / "y.tif", start="2020-01-01", interval="1h")
+
+
+@pytest.mark.parametrize("kept", [[2], [0, 1, 5]])
+def test_an_export_of_one_time_or_with_a_gap_is_read_as_it_was(tmp_path, kept):
+    pytest.importorskip("rasterio")
+    truth = small_world()[0].isel(time=kept)
+    found = open_any(export(truth, tmp_path / "x.tif", "geotiff"))
+    assert isinstance(found, xr.DataArray)
+    np.testing.assert_array_equal(found.time.values, truth.time.values)
+    np.testing.assert_allclose(found.values, truth.values, rtol=1e-6)
+    assert found.attrs["interval"] == "1h"
 
 
 def message(values: np.ndarray, number: int = 9) -> bytes:
