@@ -127,7 +127,11 @@ def install():
     for name, arguments in steps:
         print("  installing {} ...".format(name), flush=True)
         command = [str(python()), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        if subprocess.run(command + arguments, cwd=str(ROOT), env=clean()).returncode:
+        done = subprocess.run(
+            command + arguments, cwd=str(ROOT), env=clean(), stderr=subprocess.PIPE, universal_newlines=True
+        )
+        if done.returncode:  # else pip only remarks that a peer of the benchmarks is here without all it asks
+            print(done.stderr, file=sys.stderr)
             return False
     return True
 

@@ -4,8 +4,8 @@ The ranks of the reports among the members decide, at 99%: rain is so skewed tha
 bend the mean error or the spread, but not the ranks.
 
 - *dry-biased*, *wet-biased*: the reports stand on average too high, too low among the members, and the mean
-  error agrees, at 95%. Where it does not, the members lean but their amount is right, as when they are drawn
-  together to their mean;
+  error agrees, at 95%. Where it does not, the members lean but no bias of their amount can be told, as when
+  they are drawn together to their mean;
 - *under-dispersed*, *over-dispersed*: they scatter more, less than a flat histogram, and the spread is
   smaller, larger than the error that is left without the bias. A bias bends the scatter of ranks too, so
   beside one the spread must itself be beyond doubt.
@@ -42,15 +42,25 @@ def verdicts(judged: Tally, card: Table) -> list[str]:
     lean, biased = _bias(rows)
     found = lean + _spread(judged, rows, biased)
     if not found:
-        found = [
-            "no fault found: bias, spread and ranks are, within their intervals, those of honest members"
-        ]
+        found = [_no_fault(rows)]
     events = judged.said[..., 1].sum((0, 2))
     return found + [
         _chances(judged, index, threshold)
         for index, threshold in enumerate(judged.thresholds)
         if events[index] >= FEWEST_EVENTS
     ]
+
+
+def _no_fault(rows: Mapping[str, Any]) -> str:
+    """The ranks found none; what a few reports can bend, mean error and spread, may still be off."""
+    off = [
+        f"{name} is {row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+        for name, honest in (("bias of the mean", 0), ("spread/skill", 1))
+        if _side(_of(row := rows[name]), honest)
+    ]
+    if off:
+        return f"ranks show no fault, yet {' and '.join(off)}: look for a few broken reports"
+    return "no fault found: ranks, bias and spread are, within their intervals, those of honest members"
 
 
 def _bias(rows: Mapping[str, Any]) -> tuple[list[str], bool]:
@@ -67,7 +77,7 @@ def _bias(rows: Mapping[str, Any]) -> tuple[list[str], bool]:
         return [f"{name}: {share}; {amount}"], True
     stand = f"the observations stand too {'high' if side > 0 else 'low'} among the members, on average at "
     return [
-        f"leaning: {stand}{rank['value']:.0%} instead of 50%, though the amount is right; {amount}"
+        f"leaning: {stand}{rank['value']:.0%} instead of 50%, though no bias can be told; {amount}"
     ], False
 
 
