@@ -28,7 +28,8 @@ def scores(store: Store, run: Run) -> list[dict[str, Any]]:
 
     gauges, used = held_out(run.task), in_use(run.task)
     if gauges is None or used is None or not len(gauges):
-        raise Invalid(f"score: run {run.id} held no gauges out; set gauges.hold_out: 0.2 and run again")
+        advice = "set gauges.hold_out: 0.2, or if it was set, another seed or names"
+        raise Invalid(f"score: run {run.id} held no gauges out; {advice}")
     backgrounds = [use.name for use in run.task.sources if use.role == "background"]
     raw = {name: field_of(name).sel(time=run.task.period.times) for name in backgrounds}
     judges = {"gauges": gauges}
@@ -117,7 +118,8 @@ def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _with_interval(row: Mapping[str, Any]) -> str:
-    return "{value:.3f} ({low:.3f} to {high:.3f})".format(**row)
+    known = row["low"] == row["low"]  # too few blocks give no interval
+    return ("{value:.3f} ({low:.3f} to {high:.3f})" if known else "{value:.3f}").format(**row)
 
 
 def findings(name: str) -> dict[str, str]:

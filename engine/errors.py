@@ -54,9 +54,12 @@ def error_reach(source, gauges, lat, lon, bins: int = 15) -> tuple[float, float]
     one, other = np.triu_indices(len(scaled), 1)
     north, east = lat[one] - lat[other], (lon[one] - lon[other]) * np.cos(np.radians(np.mean(lat)))
     away = KM_PER_DEGREE * np.hypot(north, east)
+    near = away[away <= away.max(initial=0) / 2]
+    if not near.size:
+        raise Invalid(f"reach of errors: {len(source)} gauges, none near another; give more gauges")
     common = (known.astype(float) @ known.T)[one, other]
     product = (scaled @ scaled.T)[one, other] / (scaled[known] ** 2).mean()
-    edges = np.quantile(away[away <= away.max() / 2], np.linspace(0, 1, bins + 1))
+    edges = np.quantile(near, np.linspace(0, 1, bins + 1))
     label = np.clip(np.searchsorted(edges, away, side="right") - 1, 0, bins)
     pairs, total = np.bincount(label, common)[:bins], np.bincount(label, product)[:bins]
     if pairs.min() < 20:

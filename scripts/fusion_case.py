@@ -36,11 +36,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import yaml
+from scipy.ndimage import distance_transform_edt
 
 from engine.fields import Box, Grid, Observations, Period
 from engine.formats import to_netcdf
 from engine.intervals import stepped, stepped_gauges
-from engine.sources import field_of, gauges_of, instruments, opensense, readers
+from engine.sources import field_of, gauges_of, instruments, opensense, read_with, reader_of, readers
 from engine.sources.cases import locate
 from engine.tasks import Gauges, Task, entries, names_of
 from engine.values import Invalid, brief, number, whole
@@ -55,7 +56,7 @@ INSTRUMENTS = {
     "reanalysis": instruments.Reanalysis,
     "forecast": instruments.Forecast,
 }
-MOST_LOST = 0.005  # share of a truth that may be missing and still be degraded
+MOST_LOST = 0.005  # share of a map of truth that may be missing and still be degraded
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,15 @@ class FusionCase:
         )
 
     def parts(self) -> list[list[str]]:
-        """The folds: names of gauges, each once. Shares of one draw lie within each other, so a fold is
-        what a larger share holds out beyond a smaller."""
+        """The folds: names of gauges, each once. By gauge they are dealt out in an order drawn by the seed.
+        Else shares of one draw lie within each other, so a fold is what a larger share holds out beyond a
+        smaller."""
         count, rest = self.folds["count"], self.gauges.names
         design = {name: value for name, value in self.folds.items() if name != "count"}
+        if design.get("by", "gauge") == "gauge":
+            drawn = Gauges(self.gauges_at, **design)
+            order = np.random.default_rng(drawn.seed).permutation(sorted(rest)).tolist()
+            return [part for part in (order[fold::count] for fold in range(count)) if part]
         found = []
         for fold in range(1, count):
             larger = Gauges(self.gauges_at, fold / count, **design)
@@ -165,7 +171,12 @@ class Reading:
     period: Period
 
     def truth(self, entry: Any) -> xr.DataArray | None:
-        return None if entry is None else self.field("truth", entry)
+        if entry is None:
+            return None
+        found = self.field("truth", entry)
+        if absent := sorted(set(times := self.period.times) - set(found.indexes["time"])):
+            raise Invalid(f"truth: {len(absent)} of {len(times)} times are missing, the first {absent[0]}")
+        return found
 
     def source(self, name: str, entry: Any, truth: xr.DataArray | None) -> str:
         """The name by which a task finds it."""
@@ -185,7 +196,11 @@ class Reading:
         parts = [field_of(entry)] if layer else self.read(name, entry)
         if not all(isinstance(part, xr.DataArray) for part in parts):
             raise Invalid(f"sources.{name}: holds gauges; name it under gauges")
-        found = xr.concat(parts, "time", join="exact", combine_attrs="override").sortby("time")
+        try:
+            found = xr.concat(parts, "time", join="exact", combine_attrs="override").sortby("time")
+        except ValueError as error:
+            why = str(error).splitlines()[0]
+            raise Invalid(f"{name}: its files do not fit together ({why}); give files of one grid") from None
         found = stepped(name, found, self.period)
         return found.sel(time=[time for time in self.period.times if time in found.indexes["time"]])
 
@@ -193,7 +208,7 @@ class Reading:
         if isinstance(entry, Mapping) and "sites" in entry:
             return sampled(entry, truth, self.domain)
         found = []
-        for each in entry if isinstance(entry, list) else [entry]:
+        for each in entry if isinstance(entry, list) and entry else [entry]:
             parts = [gauges_of(each)] if isinstance(each, str) and locate(each) else self.read("gauges", each)
             if not all(isinstance(part, Observations) for part in parts):
                 raise Invalid("gauges: holds a field; name it under sources")
@@ -203,23 +218,32 @@ class Reading:
 
     def read(self, name: str, entry: Any) -> list:
         """What the reader of an entry makes of its files."""
+        if not isinstance(entry, str | Mapping):
+            raise Invalid(f"{name}: got {brief(entry)}; give a file, or a mapping with one")
         told: dict[str, Any] = {"file": entry} if isinstance(entry, str) else dict(entry)
         highest = told.pop("highest", None)
         known = {each.__name__.rpartition(".")[2]: each for each in readers()}
         files = self.files(name, told.pop("file", None))
-        reader = told.pop("reader", None) or next(key for key in known if known[key].sniff(files[0]))
-        if reader not in known:
+        reader = told.pop("reader", None) or reader_of(files[0]).__name__.rpartition(".")[2]
+        if not isinstance(reader, str) or reader not in known:
             raise Invalid(f"{name}.reader: got {brief(reader)}; give one of {', '.join(known)}")
         able = inspect.signature(known[reader].read).parameters
         if strange := set(told) - set(able):
-            raise Invalid(f"{name}.{sorted(strange)[0]}: {reader} knows {', '.join(list(able)[1:])}")
+            knows = ", ".join(list(able)[1:]) or "no setting"
+            raise Invalid(f"{name}.{sorted(strange)[0]}: {reader} knows {knows}")
         if "places" in told:
             told["places"] = self.files(name, told["places"])[0]
         if "box" in able:
             told["box"] = self.domain
-        found = [known[reader].read(path, **told) for path in files]
+        found = [read_with(known[reader], path, **told) for path in files]
         if highest is not None:
-            found = [part.where(part <= number(f"{name}.highest", highest)) for part in found]
+            most = number(f"{name}.highest", highest)
+            found = [
+                Observations(x.rain.where(x.rain <= most))
+                if isinstance(x, Observations)
+                else x.where(x <= most)
+                for x in found
+            ]
         return found
 
     def files(self, name: str, pattern: Any) -> list[Path]:
@@ -240,14 +264,24 @@ def degraded(name: str, entry: Mapping[str, Any], truth: xr.DataArray | None) ->
     kind, seed = told["instrument"], whole(f"{name}.seed", told.get("seed", 0), 0, 2**63 - 1)
     if kind not in INSTRUMENTS:
         raise Invalid(f"{name}.instrument: got {brief(kind)}; give one of {', '.join(INSTRUMENTS)}")
-    if truth is None or float(truth.isnull().mean()) > MOST_LOST:
+    if truth is None or float(truth.isnull().mean(("lat", "lon")).max()) > MOST_LOST:
         raise Invalid(f"{name}: an instrument needs a truth that is known over the whole domain")
     about = entries(f"{name}.settings", told.get("settings") or {}, names_of(INSTRUMENTS[kind]))
-    settings, fine = INSTRUMENTS[kind](**about), truth.fillna(0)
+    settings, fine = INSTRUMENTS[kind](**about), filled(truth)
     if kind == "satellite":
         land = np.zeros(Grid(Grid.of(fine).box, settings.step).shape)
         return instruments.satellite(fine, land, settings, seed)
     return (instruments.reanalysis if kind == "reanalysis" else instruments.forecast)(fine, settings, seed)
+
+
+def filled(truth: xr.DataArray) -> xr.DataArray:
+    """Missing cells with the value of the nearest known one of the same map."""
+    truth = truth.transpose("time", "lat", "lon")
+    values = truth.values.copy()
+    for rates in values:
+        nearest: Any = distance_transform_edt(np.isnan(rates), return_distances=False, return_indices=True)
+        rates[:] = rates[tuple(nearest)]
+    return truth.copy(data=values)
 
 
 def sampled(entry: Mapping[str, Any], truth: xr.DataArray | None, domain: Box) -> Observations:

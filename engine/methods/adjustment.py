@@ -12,8 +12,8 @@ The mixed form splits a difference by least squares into a part that is added wh
 dry and a part that scales it where it rains (Pfaff 2010). Differences are spread by simple kriging about
 zero: far from gauges the source is left as it is. The correlation is (1 - n) exp(-d / L), with n the share
 of the nugget; L and n are those of a few that best predict each difference from all others (leave one
-out, which kriging gives at once: e_i = (K^-1 d)_i / (K^-1)_ii). Where neighbours tell each other nothing,
-that is n = 1, and the source stays.
+out, which kriging gives at once: e_i = (K^-1 d)_i / (K^-1)_ii, with K of the gauges that report together).
+Where neighbours tell each other nothing, that is n = 1, and the source stays.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ LARGEST = 5.0  # no ratio beyond this or its inverse
 RANGES_KM = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 NUGGETS = (0.05, 0.2, 0.5, 0.8)
 MOST_FITTED = 500  # gauges that the correlation is fitted to
+MOST_SETS = 12  # of gauges that report together, which it is fitted to
 CELLS = 4000  # corrected at once
 
 
@@ -159,17 +160,29 @@ def fitted(
 ) -> Generator[Snapshot, None, tuple[float, float]]:
     """The range and the nugget that best predict each gauge's differences (gauge, time) from the others'."""
     chosen = np.random.default_rng(0).permutation(len(values))[:MOST_FITTED]
-    known, values = np.isfinite(values[chosen]), np.nan_to_num(values[chosen])
-    best, law = np.abs(values).sum(), (range_km or RANGES_KM[0], 1.0)
+    sets = [(chosen[who], found) for who, found in together(values[chosen])]
+    best, law = sum(np.abs(found).sum() for _, found in sets), (range_km or RANGES_KM[0], 1.0)
     ranges = (range_km,) if range_km else RANGES_KM
     for turn, reach in enumerate(ranges):
         for nugget in NUGGETS:
-            inverse = linalg.inv(correlation(apart[np.ix_(chosen, chosen)], reach, nugget))
-            missed = (inverse @ values) / np.diag(inverse)[:, None]
-            if (total := np.abs(missed[known]).sum()) < best:
+            total = 0.0
+            for who, found in sets:
+                inverse = linalg.inv(correlation(apart[np.ix_(who, who)], reach, nugget))
+                total += np.abs((inverse @ found) / np.diag(inverse)[:, None]).sum()
+            if total < best:
                 best, law = total, (reach, nugget)
             yield Snapshot(0.3 + 0.1 * turn / len(ranges), "fitting the covariance")
     return law
+
+
+def together(values: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Which gauges are known at the same times, and what of (gauge, time) they say then; of many such sets
+    those with the largest amounts, which decide a sum of errors."""
+    known = np.isfinite(values)
+    which, turn = np.unique(known, axis=1, return_inverse=True)
+    sets = [(np.flatnonzero(who), np.flatnonzero(turn == each)) for each, who in enumerate(which.T)]
+    found = [(who, values[np.ix_(who, times)]) for who, times in sets if who.size]
+    return sorted(found, key=lambda each: -np.abs(each[1]).sum())[:MOST_SETS]
 
 
 def correlation(apart: np.ndarray, reach: float, nugget: float) -> np.ndarray:

@@ -3,7 +3,8 @@
 Where a gauge in use reports and the source is known, both give a value; together these pairs hold the
 source's law and that of the gauges, for the whole domain and period. Each value of the source is replaced
 by the gauges' value of the same rank (`engine.calibrate`), the share of dry hours included. Pairs only say
-how often what falls: the map of the source, with all its errors of place, stays as it is.
+how often what falls: the map of the source, with all its errors of place, stays as it is. Dry values have
+no order: where the source is dry too often, some of its dry cells are made wet, drawn anew every hour.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class QuantileMapping(Method):
     right places with the wrong numbers; where gauges are few and far apart.
 
     **When not.** It moves nothing: a shower in the wrong valley stays there, now with the right strength.
-    A gauge in use does not pull the map around it. With few pairs the tail is theirs alone.
+    A gauge in use does not pull the map around it. With few pairs the tail is theirs alone. A source that
+    is dry too often gets its missing rain at random, in cells that it has dry.
     """
 
     title: ClassVar[str] = "Quantile mapping"
@@ -74,7 +76,7 @@ class QuantileMapping(Method):
             )
         law = DeltaMapping.fit(gauges.values[both][:, None], there[both][:, None], trace=self.threshold)
         for hour, rates in enumerate(values[0]):
-            mapped = law.map(rates.reshape(-1, 1)).reshape(grid.shape)
+            mapped = law.map(rates.reshape(-1, 1), seed=2 + hour).reshape(grid.shape)
             rates[:] = np.minimum(mapped, self.largest * np.maximum(rates, self.threshold))
             yield Snapshot(0.3 + 0.69 * (hour + 1) / len(times), f"hour {hour + 1} of {len(times)}")
         rain = fields.rain(values, times, grid.lat, grid.lon, interval=seen.period.interval)

@@ -11,14 +11,17 @@ of itself (a unit, which end of its interval a stamp is) ``read`` may take by na
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
 import math
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +43,8 @@ __all__ = [
     "independent",
     "layer",
     "open_any",
+    "read_with",
+    "reader_of",
     "readers",
     "references",
 ]
@@ -77,17 +82,33 @@ def absolute(task: Task) -> Task:
 def open_any(path: str | Path) -> xr.DataArray | Observations:
     """Read a file with the reader that recognises its content."""
     path = existing(path)
-    try:
+    return read_with(reader_of(path), path)
+
+
+def reader_of(path: Path) -> ModuleType:
+    with _refused(path):
         for reader in readers():
             if reader.sniff(path):
-                return reader.read(path)
+                return reader
+    known = "; ".join(reader.TITLE for reader in readers())
+    raise Invalid(f"source: {path} is of no kind that is read here ({known})")
+
+
+def read_with(reader: ModuleType, path: Path, **about: Any) -> xr.DataArray | Observations:
+    """Read a file with this reader, told what the file does not say of itself."""
+    with _refused(path):
+        return reader.read(path, **about)
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Invalid:
         raise
     except Exception as error:  # whatever a broken file makes a library say
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         raise Invalid(f"source: {path} cannot be read, it may be damaged ({why})") from error
-    known = "; ".join(reader.TITLE for reader in readers())
-    raise Invalid(f"source: {path} is of no kind that is read here ({known})")
 
 
 def layer(name: str) -> xr.DataArray | Observations:
@@ -195,7 +216,8 @@ def held_out(task: Task) -> Observations | None:
 
 def independent(use: Use) -> bool | None:
     """Whether a source knows nothing of the gauges: as the task says, else as the source says of itself
-    (a case of its layers, a file by its attribute ``independent``), else unknown.
+    (a case of its layers, a file by its attribute ``independent``: true, yes, 1 or false, no, 0), else
+    unknown.
 
     A source that was adjusted to gauges may have seen the reports that judge it, or what is made of it.
     """
@@ -204,8 +226,16 @@ def independent(use: Use) -> bool | None:
     if found := locate(use.name):
         said = found.layers.get(use.name.partition("/")[2], {}).get("independent")
     else:
-        said = field_of(use.name).attrs.get("independent")
-    return None if said is None else str(said).lower() not in ("false", "no", "0")
+        said = _said(use.name, digest(use.name))
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+        str(said).lower()
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _said(name: str, digest: str) -> Any:
+    """What a file says of its independence, read once while it stays the same."""
+    return field_of(name).attrs.get("independent")
 
 
 def references(task: Task) -> dict[str, xr.DataArray]:

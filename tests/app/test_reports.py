@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 
 from app.reports import at_thresholds, independence, scores, sentences, side_by_side
-from engine.sources import layer
-from engine.tasks import Task
+from engine.formats import to_netcdf
+from engine.sources import independent, layer
+from engine.tasks import Task, Use
 from engine.values import Invalid
 
 
@@ -65,3 +66,23 @@ def test_without_gauges_held_out_there_is_no_score(judged):
     store, run = judged(gauges=None)
     with pytest.raises(Invalid, match="held no gauges out; set"):
         scores(store, run)
+
+
+def test_few_blocks_give_no_brackets():
+    row = {"judged by": "gauges", "method": "m", "independent": "yes", "members": 2, "n": 3}
+    row |= {"metric": "CRPS", "value": 0.3111, "low": float("nan"), "high": float("nan")}
+    assert side_by_side([row])[0]["CRPS"] == "0.311"
+
+
+@pytest.mark.parametrize(
+    ("says", "known"),
+    [("yes", True), ("True", True), (1, True), ("no", False), (0, False), ("unknown", None), (None, None)],
+)
+def test_a_file_may_say_that_it_is_independent(small, tmp_path, monkeypatch, says, known):
+    truth = layer(f"{small}/truth")
+    assert isinstance(truth, xr.DataArray)
+    path = tmp_path / "x.nc"
+    to_netcdf(truth.assign_attrs({} if says is None else {"independent": says}), path)
+    assert independent(Use(str(path))) is known
+    monkeypatch.setattr("engine.sources.read_with", None)  # what was read once is not read again
+    assert independent(Use(str(path))) is known

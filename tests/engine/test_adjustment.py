@@ -164,3 +164,29 @@ def test_too_few_pairs_are_refused(biased, monkeypatch):
     monkeypatch.setattr(quantile_mapping, "FEWEST_PAIRS", 10_000)
     with pytest.raises(Invalid, match="it needs 10000"):
         made("quantile_mapping")
+
+
+def test_missing_reports_do_not_stretch_the_law():
+    lat, lon = places(120)
+    apart = distances(lat, lon, lat, lon)
+    random = np.random.default_rng(3)
+    root = np.linalg.cholesky(correlation(apart, 40.0, 0.05))
+    values = root @ random.standard_normal((120, 12))
+    whole = exhausted(fitted(values, apart, 0.0))
+    values[random.random(values.shape) < 0.3] = np.nan
+    assert exhausted(fitted(values, apart, 0.0))[0] == whole[0] == 40.0
+
+
+def test_another_hour_wets_other_dry_cells(home, biased):
+    """A map that is dry where gauges report rain gets it at random places, each hour others."""
+    from engine.sources import layer
+
+    raw, gauges = layer("waves/low"), layer("waves/gauges")
+    known = {"kind": "field", "title": "Simulated", "role": "background"}
+    about = {"title": "Waves", "box": list(BOX), "start": str(PERIOD.start), "end": str(PERIOD.end)}
+    layers = {"low": (known, raw * 0), "gauges": ({**known, "kind": "gauges"}, gauges)}
+    layers["low"][1].attrs = raw.attrs
+    write_case(home / "cases" / "waves.nc", about, layers)
+    wet = made("quantile_mapping").values > 0
+    assert 0.5 < wet.mean() < 1
+    assert len({each.tobytes() for each in wet}) == len(wet)

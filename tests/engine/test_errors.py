@@ -39,3 +39,10 @@ def test_the_reach_of_errors_is_found():
     assert share == pytest.approx(0.75, abs=0.06)
     with pytest.raises(Invalid, match="give more gauges"):
         error_reach(source[:4], report[:4], lat[:4], lon[:4])
+
+
+@pytest.mark.parametrize("gauges", [1, 2])
+def test_a_reach_needs_pairs_of_gauges(gauges):
+    some = np.ones((gauges, 100))
+    with pytest.raises(Invalid, match="give more gauges"):
+        error_reach(some, some, np.arange(gauges), np.arange(gauges))

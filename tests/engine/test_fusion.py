@@ -1,6 +1,7 @@
 """The fusion benchmark: folds, cases that nobody has seen before, and what it says of bad ones."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 from engine.diagnostics.scores import at_gauges
 from engine.fields import Observations
+from engine.formats import to_netcdf
 from engine.sources import layer
 from engine.values import Invalid
 from tests.conftest import BOX, PERIOD, small_world
@@ -107,7 +109,7 @@ def test_a_case_of_files_never_seen_before(fusion, small, tmp_path):
     assert scores["raw radar"]["value"] == pytest.approx(raw, rel=1e-3)
     assert scores["kriged"]["value"] < scores["raw radar"]["value"]
     low, high = (
-        next(row for row in rows if row["metric"].startswith("CRPS below"))[key] for key in ("low", "high")
+        next(row for row in rows if row["metric"].startswith("CRPS minus"))[key] for key in ("low", "high")
     )
     assert low < high
 
@@ -175,3 +177,62 @@ def test_the_shipped_cases_say_what_they_are(cases, tmp_path, monkeypatch):
         cases.opened("radolan", tmp_path)
     with pytest.raises(Invalid, match="front, mrms, openmrg"):
         cases.opened("nowhere", tmp_path)
+
+
+def test_gauges_are_dealt_evenly(cases, small, tmp_path):
+    case = cases.opened(written(tmp_path / "x.yaml"), tmp_path)
+    count = len(case.gauges)
+    for folds in (3, min(count, 20)):
+        even = replace(case, folds={"count": folds, "seed": 0}).parts()
+        assert len(even) == folds
+        assert max(map(len, even)) - min(map(len, even)) <= 1
+    assert replace(case, folds={"count": 3, "seed": 1}).parts() != replace(case, folds={"count": 3}).parts()
+
+
+def test_a_hole_in_the_truth_is_not_dry(cases, small):
+    truth = layer("small/truth")
+    assert isinstance(truth, xr.DataArray)
+    holed = truth.where(truth != truth.max()).transpose("time", "lat", "lon")
+    hour, row, column = np.argwhere((truth == truth.max()).values)[0]
+    found = cases.filled(holed)
+    assert not found.isnull().any()
+    around = holed[hour, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    assert float(found[hour, row, column]) in around.values
+    xr.testing.assert_equal(found.where(holed.notnull()), holed)
+
+
+def test_a_truth_is_known_all_the_time_before_anything_is_made(cases, small, tmp_path):
+    truth = layer("small/truth")
+    assert isinstance(truth, xr.DataArray)
+    to_netcdf(truth.isel(time=slice(1, None)), tmp_path / "late.nc")
+    with pytest.raises(Invalid, match=r"truth: 1 of 6 times are missing"):
+        cases.opened(written(tmp_path / "x.yaml", truth={"file": "late.nc"}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"file": "x.csv", "reader": "reports", "unit": ["mm"]}, "cannot be read"),
+        ({"file": "bad.grib2", "reader": "grib2"}, "bad.grib2"),
+        ({"file": "bad.grib2"}, "is of no kind"),
+        (5, "got 5; give a file"),
+        ({"file": "x.nc", "reader": ["cf"]}, "give one of"),
+    ],
+)
+def test_what_a_reader_chokes_on_is_told_in_one_line(cases, small, tmp_path, entry, line):
+    truth = layer("small/truth")
+    assert isinstance(truth, xr.DataArray)
+    to_netcdf(truth, tmp_path / "x.nc")
+    (tmp_path / "bad.grib2").write_bytes(b"GR1B of no kind")
+    rows = (f"2020-07-01T0{hour}:00,a,30,112,1" for hour in (1, 2, 3))
+    (tmp_path / "x.csv").write_text("\n".join(("time,gauge,lat,lon,rain", *rows)))
+    with pytest.raises(Invalid) as refused:
+        cases.opened(written(tmp_path / "x.yaml", sources={"s": entry}), tmp_path)
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("entry", [None, [], 3])
+def test_no_gauges_are_told_in_one_line(cases, small, tmp_path, entry):
+    with pytest.raises(Invalid, match="gauges: got"):
+        cases.opened(written(tmp_path / "x.yaml", gauges=entry), tmp_path)

@@ -1,6 +1,7 @@
 """Is one ensemble better than another? Against every turning of signs, and against equal ones."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -82,3 +83,38 @@ def test_only_what_all_know_is_compared():
     assert table.where(metric="gauges significantly better").rows[0]["n"] == 50
     with pytest.raises(Invalid, match="no gauge reports"):
         paired(good, bad, observed * np.nan)
+
+
+def test_other_gauges_in_the_same_order_are_refused():
+    good, bad, observed = (
+        each.assign_coords(gauge=[f"g{k}" for k in range(60)]) for each in ensembles((1.0, 2.0))
+    )
+    paired(good, bad, observed)
+    with pytest.raises(Invalid, match="differ in gauges or times"):
+        paired(good, bad.assign_coords(gauge=[f"h{k}" for k in range(60)]), observed)
+    with pytest.raises(Invalid, match="differ in gauges or times"):
+        paired(good, bad.isel(time=slice(1, None)), observed)
+
+
+def test_shares_are_of_the_gauges_that_can_tell():
+    good, bad, observed = ensembles((1.0, 2.0))
+    half = good.gauge < 30
+    table = paired(*(each.where(half, 0) for each in (good, bad, observed)))
+    alone = paired(*(each.isel(gauge=slice(30)) for each in (good, bad, observed)))
+    found = {row["metric"]: row for row in table.rows}
+    better = found["gauges significantly better"]
+    assert (better["n"], found["gauges that cannot tell"]["n"]) == (30, 60)
+    assert better["value"] == values(alone)["gauges significantly better"]
+    assert found["gauges that cannot tell"]["value"] == 0.5
+    assert "of the 30 gauges that can tell (of 60)" in told(table)
+    assert "too dry or too short to tell at any of 60" in told(paired(good * 0, bad * 0, observed * 0))
+
+
+def test_years_of_hours_take_little_memory():
+    good, bad, observed = ensembles((1.0, 1.2), hours=20_000, places=2)
+    tracemalloc.start()
+    found = values(paired(good, bad, observed))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6, peak
+    assert found["gauges significantly better"] == 1

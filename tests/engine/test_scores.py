@@ -316,3 +316,37 @@ def test_a_table_is_a_frame_a_file_and_rows_of_a_page():
     assert lines == ["name,value,n,why", "a,0.3333333333333333,2.0,", 'b,,,"dry, dry"']
     assert [row["name"] for row in table.where(name="b").rows] == ["b"]
     assert table.only("n").text().splitlines()[0] == "n"
+
+
+def network(hours, places=150, length_km=50.0, seed=0):
+    """A score at gauges in 800 x 600 km that is alike over some distance, zero on average."""
+    random = np.random.default_rng(seed)
+    east, north = random.uniform(0, 800, places), random.uniform(0, 600, places)
+    law = np.exp(-np.hypot(east[:, None] - east, north[:, None] - north) / length_km)
+    values = np.linalg.cholesky(law + 1e-9 * np.eye(places)) @ random.standard_normal((places, hours))
+    lat, lon = 50 + north / 111.2, 10 + east / 71.5
+    times = pd.date_range("2020-07-01T01:00", periods=hours, freq="1h")
+    return Observations.of(values, [f"g{each}" for each in range(places)], times, lat, lon).rain
+
+
+@pytest.mark.parametrize("hours", [1, 12, 72])
+def test_gauges_of_one_storm_are_not_taken_for_independent(hours):
+    """Of gauges drawn one by one not half of the intervals hold the truth."""
+    hits = 0
+    for seed in range(60):
+        error = network(hours, seed=seed)
+        rows = told(tally(10 + error, xr.full_like(error, 10), ()))
+        bias = rows["bias of the mean", None, None]
+        hits += bias["low"] <= 0 <= bias["high"]
+    assert hits >= 0.75 * 60, hits
+
+
+def test_blocks_of_gauges_are_tiles_or_where_there_is_time_spans():
+    short, long, year = (Blocks.of(network(hours, 300)) for hours in (24, 72, 2400))
+    assert len(np.unique(short.place)) == 12
+    assert short.time.max() == 0
+    assert (long.place.max(), long.time.max()) == (0, 11)
+    assert year.time.max() <= 100
+    town = network(1, 300)
+    town = town.assign_coords(lat=50 + (town.lat - 50) / 20, lon=10 + (town.lon - 10) / 20)
+    assert tally(town, town, ()).blocks == 1  # and no interval
