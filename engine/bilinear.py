@@ -6,6 +6,8 @@ What touches a missing cell is missing, unless the place is the very centre of a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import xarray as xr
 
@@ -43,3 +45,9 @@ def read(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
             weight = tall * wide
             total += np.where(weight > 0, weight * values[..., row, col], 0.0)
     return total
+
+
+def means_on_grid(rains: Iterable[xr.DataArray], grid: Grid) -> Iterator[np.ndarray]:
+    """The mean of several fields of the same times, read onto one grid, time by time."""
+    for hours in zip(*rains, strict=True):
+        yield np.mean([on_grid(each, grid) for each in hours], 0)

@@ -27,7 +27,7 @@ import pandas as pd
 import xarray as xr
 
 from engine.diagnostics.blocks import Blocks
-from engine.fields import KM_PER_DEGREE
+from engine.diagnostics.spectra import spacing_km
 from engine.values import Invalid
 
 DRY = 0.1  # mm/h: below it an instrument says zero
@@ -241,13 +241,12 @@ def _windows(observed: xr.DataArray, scales_km: Sequence[float]) -> dict[float, 
     """Rows and columns of the window of each scale that a grid can hold."""
     if "gauge" in observed.dims:
         return {}
-    lat, lon = observed.lat.values, observed.lon.values
-    tall = KM_PER_DEGREE * float(np.diff(lat).mean())
-    wide = KM_PER_DEGREE * float(np.diff(lon).mean() * np.cos(np.deg2rad(lat.mean())))
+    rows, columns = observed.sizes["lat"], observed.sizes["lon"]
+    tall, wide = spacing_km(observed)
     found: dict[float, tuple[int, int]] = {}
     for scale in scales_km:
         window = max(1, round(scale / tall)), max(1, round(scale / wide))
-        if 2 * window[0] <= len(lat) and 2 * window[1] <= len(lon) and window not in found.values():
+        if 2 * window[0] <= rows and 2 * window[1] <= columns and window not in found.values():
             found[float(scale)] = window
     return found
 

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import linalg
 
 from engine import fields
-from engine.bilinear import at_places, on_grid
+from engine.bilinear import at_places, means_on_grid
 from engine.fields import EARTH_RADIUS_KM, Snapshot
 from engine.methods import Method, setting
 from engine.sources import evidence
@@ -85,9 +85,8 @@ class Adjustment(Method):
         hours = seen.period.step / np.timedelta64(1, "h")
         depth = np.empty((len(times), *grid.shape), np.float32)
         there = np.empty(gauges.values.shape)
-        for turn in range(len(times)):
-            read = [on_grid(each[turn], grid) for each in seen.of("background").values()]
-            depth[turn] = hours * np.mean(read, 0)
+        for turn, read in enumerate(means_on_grid(seen.of("background").values(), grid)):
+            depth[turn] = hours * read
             there[:, turn] = at_places(depth[turn], grid, gauges.lat, gauges.lon)
             yield Snapshot(0.3 * (turn + 1) / len(times), "reading")
         told = hours * gauges.values

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine import fields
-from engine.bilinear import at_places, on_grid
+from engine.bilinear import at_places, means_on_grid
 from engine.calibrate import DeltaMapping
 from engine.fields import Snapshot
 from engine.methods import Method, setting
@@ -62,10 +62,8 @@ class QuantileMapping(Method):
         grid, times, gauges = seen.grid, seen.period.times, seen.gauges
         values = np.empty((1, len(times), *grid.shape), np.float32)
         there = np.empty(gauges.values.shape)
-        for hour in range(len(times)):
-            values[0, hour] = np.mean(
-                [on_grid(each[hour], grid) for each in seen.of("background").values()], 0
-            )
+        for hour, read in enumerate(means_on_grid(seen.of("background").values(), grid)):
+            values[0, hour] = read
             there[:, hour] = at_places(values[0, hour], grid, gauges.lat, gauges.lon)
             yield Snapshot(0.3 * (hour + 1) / len(times), "reading")
         both = np.isfinite(there) & np.isfinite(gauges.values)
