@@ -70,10 +70,10 @@ class Structure:
 
     @property
     def reach_km(self) -> float:
-        """Where the covariance has become negligible; a constant never does and needs no margin."""
+        """Where the covariance has fallen to a thousandth; a constant never does and needs no margin."""
         spread = np.exp(np.hypot(*self.stretch))
         length = self.length_km if np.isfinite(self.length_km) else 0.0
-        return max(self.range_km * 3.5 ** (1 / self.power) * spread, 2.5 * length)
+        return max(self.range_km * 7 ** (1 / self.power) * spread, 3.7 * length)
 
 
 @dataclass(frozen=True)

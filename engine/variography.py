@@ -137,7 +137,7 @@ def fit(pairs: Pairs, start: Structure, reports: int, free: tuple[str, ...]) -> 
         while (there := cost(numbers + stride)) > here and np.abs(stride).max() > 1e-4:
             stride = stride / 3
         yield _structure(start, free, numbers)
-        if here - there < 0.1:
+        if here - there < 0.01:
             return
         numbers, here, before = numbers + stride, there, slope
         slope = slopes(numbers, here)
