@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import panel as pn
+from tornado.ioloop import IOLoop
 
 from app.state import State
 from app.theme import Words
@@ -25,7 +26,7 @@ class View:
 
     def __init__(self, state: State, say: Words) -> None:
         self.state, self.say, self.closed = state, say, False
-        self._document = pn.state.curdoc
+        self._document, self._loop = pn.state.curdoc, IOLoop.current()
         self._watches: list[Any] = []
         self._woken: set[Callable[[], None]] = set()
 
@@ -36,21 +37,24 @@ class View:
         """Call on the session's own loop once any of this is ready; many at once make one call."""
 
         def wake(_done: Future[Any]) -> None:
-            # Runs on the worker's thread: it may only leave a note for the loop.
-            if self.closed or call in self._woken:
-                return
-            self._woken.add(call)
+            # Runs on the worker's thread: it may only leave a note for the loop. The document itself would
+            # lose a callback that is added while it lets go of the events it held back.
             with contextlib.suppress(RuntimeError):  # the loop is gone: the server is closing
-                if self._document and self._document.session_context:
-                    self._document.add_next_tick_callback(run)
+                self._loop.add_callback(plan)
+
+        def plan() -> None:
+            if self._document and self._document.session_context and call not in self._woken:
+                self._woken.add(call)
+                self._document.add_next_tick_callback(run)
 
         def run() -> None:
             self._woken.discard(call)
             if not self.closed:
                 call()
 
-        for work in works:
-            work.add_done_callback(wake)
+        if self._document is not None:
+            for work in works:
+                work.add_done_callback(wake)
 
     def follow(self) -> None:
         """Some run changed."""

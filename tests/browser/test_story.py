@@ -59,6 +59,7 @@ def test_open_run_watch_look_and_stop(page, browser, server):
 
     # A run: it shows that it is under way, and its result takes the map.
     number(page, "Members", 60)
+    page.get_by_text("60 members").wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Cancel").wait_for()
     page.get_by_text("is done").wait_for(timeout=60_000)
@@ -76,6 +77,7 @@ def test_open_run_watch_look_and_stop(page, browser, server):
     # A longer run, stopped: acknowledged at once, and told in both sessions.
     page.get_by_role("tab", name="Setup").click()
     number(page, "Members", 900)
+    page.get_by_text("900 members").wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("cancelled", exact=True).first.wait_for()
