@@ -24,7 +24,8 @@ def scores(store: Store, run: Run) -> list[dict[str, Any]]:
     """The ensemble and its raw backgrounds at the gauges held out, judged by these gauges, and by the truth
     at the same places where there is one; and how far these gauges are independent of those in use."""
     from engine.diagnostics.scores import at_gauges
-    from engine.sources import field_of, held_out, in_use, references
+    from engine.given import held_out, in_use, references
+    from engine.sources import field_of
 
     gauges, used = held_out(run.task), in_use(run.task)
     if gauges is None or used is None or not len(gauges):
@@ -84,7 +85,7 @@ def _design(task: Task, used: Observations, held: Observations) -> Iterator[dict
 
 def independence(task: Task, source: str | None = None) -> str:
     """Whether a source, or what was made of all of them, knows nothing of the gauges that judge it."""
-    from engine.sources import independent
+    from engine.given import independent
 
     seen = [use for use in task.sources if use.role != "reference" and source in (None, use.name)]
     said = [independent(use) for use in seen]

@@ -9,8 +9,8 @@ import os
 import threading
 from pathlib import Path
 
-# HDF5 is not safe to read from two threads at once.
-READING = threading.Lock()
+# HDF5 is not safe to read from two threads at once. Whoever reads holds this, xarray's lazy arrays included.
+READING = threading.RLock()
 
 
 def home() -> Path:

@@ -178,8 +178,9 @@ def rain(values, times, lat, lon, *, interval: str = "1h", **attributes) -> xr.D
     return check(xr.DataArray(values, coordinates, names, "rain", about))
 
 
-def check(field_: xr.DataArray, name: str = "field") -> xr.DataArray:
-    """The field itself if it keeps the conventions, else one line that says which it breaks."""
+def check(field_: xr.DataArray, name: str = "field", unit: str = UNIT) -> xr.DataArray:
+    """The field itself if it keeps the conventions, else one line that says which it breaks. Rain has the
+    unit of rain; other quantities have theirs (see `engine.quantities`)."""
     wanted = DIMENSIONS[-field_.ndim :] if field_.ndim in (3, 4) else DIMENSIONS
     if tuple(field_.dims) != wanted:
         raise Invalid(f"{name}: dimensions are {field_.dims}; give {' '.join(wanted)}, in this order")
@@ -195,8 +196,8 @@ def check(field_: xr.DataArray, name: str = "field") -> xr.DataArray:
         raise Invalid(f"{name}.time: holds no times of the standard calendar; convert them")
     if not (times.is_monotonic_increasing and times.is_unique):
         raise Invalid(f"{name}.time: the times are not in order, or one stands twice; sort them")
-    if field_.attrs.get("units") != UNIT:
-        raise Invalid(f"{name}.units: got {field_.attrs.get('units')!r}; convert to {UNIT!r}")
+    if field_.attrs.get("units") != unit:
+        raise Invalid(f"{name}.units: got {field_.attrs.get('units')!r}; convert to {unit!r}")
     if "interval" not in field_.attrs:
         raise Invalid(f"{name}.interval: the averaging interval is not given; set it, as '1h'")
     return field_

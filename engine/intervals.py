@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from engine.fields import Observations, Period
+from engine.quantities import lazily
 from engine.values import Invalid, brief, spelled
 
 # What one unit is in mm/h; a depth (mm) is divided by its interval in hours.
@@ -40,18 +41,22 @@ PACKING = 0.01  # mm/h below zero that packing may leave, and no more
 
 
 def as_rate(values, unit: Any, interval: Any, where: str):
-    """Rain in mm/h, from an array or a field; what cannot be rain is refused."""
+    """Rain in mm/h, from an array or a (lazy) field; what cannot be rain is refused."""
     if unit not in RATES and unit not in DEPTHS:
         said = "no unit" if unit is None else f"unit {brief(unit)}"
         raise Invalid(f"{where}: its rain has {said}; known are {', '.join((*RATES, *DEPTHS))}")
     factor = RATES[unit] if unit in RATES else DEPTHS[unit] / (interval / pd.Timedelta("1h"))
-    rain = (values * np.float32(factor)).astype(np.float32)
-    lowest, highest = (float(of.reduce(np.asarray(rain), axis=None)) for of in (np.fmin, np.fmax))
-    if lowest < -PACKING or highest == np.inf:
-        raise Invalid(
-            f"{where}: holds {lowest:g} to {highest:g} mm/h, which is no rain; mark what is missing"
-        )
-    return rain.clip(0)
+
+    def converted(part: np.ndarray) -> np.ndarray:
+        rain = (part * np.float32(factor)).astype(np.float32)
+        lowest, highest = (float(of.reduce(rain, axis=None, initial=np.nan)) for of in (np.fmin, np.fmax))
+        if lowest < -PACKING or highest == np.inf:
+            raise Invalid(
+                f"{where}: holds {lowest:g} to {highest:g} mm/h, which is no rain; mark what is missing"
+            )
+        return rain.clip(0)
+
+    return lazily(converted, values)
 
 
 def length(times, where: str, given: Any = None) -> Any:

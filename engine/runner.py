@@ -29,10 +29,11 @@ from pathlib import Path
 
 import filelock
 
+from engine.given import absolute, evidence
 from engine.journal import Owner, Run
 from engine.methods import method
 from engine.runs import Store
-from engine.sources import absolute, digest, evidence
+from engine.sources import digest
 from engine.tasks import Task
 
 LOOK = 0.05  # s between two looks at the cancel flag

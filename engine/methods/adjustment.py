@@ -28,8 +28,8 @@ from scipy import linalg
 from engine import fields
 from engine.bilinear import at_places, means_on_grid
 from engine.fields import EARTH_RADIUS_KM, Snapshot
+from engine.given import evidence
 from engine.methods import Method, setting
-from engine.sources import evidence
 from engine.tasks import Task
 
 SMALL = 0.5  # mm added above and below in a ratio, so that drizzle is not divided by drizzle

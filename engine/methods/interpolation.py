@@ -19,8 +19,8 @@ from scipy.spatial import Delaunay, KDTree
 from engine import fields
 from engine.bilinear import at_places, on_grid
 from engine.fields import EARTH_RADIUS_KM, Grid, Observations, Snapshot
+from engine.given import evidence
 from engine.methods import Method, setting
-from engine.sources import evidence
 from engine.tasks import Task
 from engine.values import Invalid
 

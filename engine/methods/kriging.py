@@ -35,8 +35,8 @@ from engine.censored import NormalScore, ranks, tobit
 from engine.conditioning import Drift, Network, Weave
 from engine.covariance import Structure, Torus
 from engine.fields import Grid, Snapshot
+from engine.given import evidence
 from engine.methods import Method, setting
-from engine.sources import evidence
 from engine.tasks import Task
 from engine.variography import ROUGHEST, draw_hours, draw_pairs, fit, memory_of
 

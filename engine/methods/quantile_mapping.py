@@ -19,8 +19,8 @@ from engine import fields
 from engine.bilinear import at_places, means_on_grid
 from engine.calibrate import DeltaMapping
 from engine.fields import Snapshot
+from engine.given import evidence
 from engine.methods import Method, setting
-from engine.sources import evidence
 from engine.tasks import Task
 from engine.values import Invalid
 

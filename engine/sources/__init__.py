@@ -5,8 +5,16 @@ file. `open_any` finds the reader by looking into the file, never at its name. W
 conventions of `engine.fields`: a field of rain, or `Observations`.
 
 A reader is a module of this folder with a docstring, ``TITLE``, ``sniff(path) -> bool`` and
-``read(path) -> DataArray | Observations``. `readers` finds it because it exists. What a file does not say
-of itself (a unit, which end of its interval a stamp is) ``read`` may take by name, each with a default.
+``read(path, ...) -> DataArray | Observations``. `readers` finds it because it exists; one that is
+``GENERAL`` is asked last. What a file does not say of itself (a unit, which end of its interval a stamp is)
+``read`` may take by name, each with a default: ``unit``, ``stamp``, ``interval``, ``box``; and ``variable``
+where a file holds more than rain: a quantity of `engine.quantities`, or a name in the file. A reader of
+files with several variables also has ``contents(path)``: a row a variable, with its ``name``, ``unit``,
+``shape`` and what it is ``taken for``.
+
+What comes back says in its attributes ``units``, ``interval``, ``units_found``, where known
+``independent`` (of gauges), and in ``notes`` whatever was assumed, dropped or altered. A large field may be
+lazy: its values are read, and checked, when they are asked for.
 """
 
 from __future__ import annotations
@@ -15,39 +23,19 @@ import contextlib
 import functools
 import hashlib
 import importlib
-import math
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import xarray as xr
 
-from engine.fields import Box, Evidence, Observations, Period
+from engine.fields import Observations
 from engine.sources.cases import Case, cases, locate
-from engine.tasks import Task, Use
 from engine.values import Invalid, brief
 
-__all__ = [
-    "Case",
-    "absolute",
-    "cases",
-    "digest",
-    "evidence",
-    "held_out",
-    "in_use",
-    "independent",
-    "layer",
-    "open_any",
-    "read_with",
-    "reader_of",
-    "readers",
-    "references",
-]
+__all__ = ["Case", "cases", "digest", "layer", "open_any", "read_with", "reader_of", "readers"]
 
 
 @functools.cache
@@ -66,17 +54,6 @@ def existing(path: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError):  # a name that no file can have
         pass
     raise Invalid(f"source: no file {brief(str(path))[1:-1]}, and no case of that name; see `rainloom cases`")
-
-
-def absolute(task: Task) -> Task:
-    """The same task with its files named from the root, so that it means the same in any folder."""
-
-    def whole(name: str) -> str:
-        return name if locate(name) else str(existing(name).resolve())
-
-    sources = tuple(replace(use, name=whole(use.name)) for use in task.sources)
-    gauges = replace(task.gauges, source=whole(task.gauges.source)) if task.gauges else None
-    return replace(task, sources=sources, gauges=gauges)
 
 
 def open_any(path: str | Path) -> xr.DataArray | Observations:
@@ -150,112 +127,3 @@ def gauges_of(name: str) -> Observations:
     if not isinstance(found, Observations):
         raise Invalid(f"gauges {name}: holds a field; name it under sources, not under gauges")
     return found
-
-
-def matching(name: str, rain: xr.DataArray, period: Period) -> None:
-    """Refuse a source whose intervals are not the task's: an hour's mean is not that of three."""
-    interval = rain.attrs.get("interval", "1h")
-    if pd.Timedelta(interval) != period.step:
-        raise Invalid(
-            f"source {name}: speaks of intervals of {interval}, the task of {period.interval}; choose one"
-        )
-
-
-def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:
-    """The part of a field in a period, over a box and two cells around it; missing where it says nothing."""
-    matching(name, rain, period)
-    times = period.times
-    known = rain.indexes["time"]
-    if absent := sorted(set(times) - set(known)):
-        raise Invalid(
-            f"source {name}: {len(absent)} of {len(times)} times are missing, the first {absent[0]}; "
-            f"it holds {known[0]} to {known[-1]}"
-        )
-    part = rain.sel(time=times)
-    for axis, low, high in (("lat", box.south, box.north), ("lon", box.west, box.east)):
-        centres = rain[axis].values
-        step = (centres[-1] - centres[0]) / (len(centres) - 1)
-        first = math.floor((low - centres[0]) / step) - 2
-        last = math.ceil((high - centres[0]) / step) + 2
-        inside = range(max(first, 0), min(last, len(centres) - 1) + 1)
-        if len(inside) < 2:
-            raise Invalid(f"source {name}: does not reach the domain {tuple(box)}; choose another one")
-        part = part.isel({axis: list(inside)})
-        if centres[0] > low + step / 2 or centres[-1] < high - step / 2:
-            part = part.pad({axis: (inside[0] - first, last - inside[-1])}, constant_values=np.nan)
-            part = part.assign_coords({axis: centres[0] + step * np.arange(first, last + 1)})
-    return part
-
-
-def evidence(task: Task) -> Evidence:
-    """What the method may see. Held-out and ignored gauges, and reference sources, are not in it."""
-    fields: dict[str, dict[str, xr.DataArray]] = {}
-    for use in task.sources:
-        if use.role == "reference":
-            matching(use.name, field_of(use.name), task.period)  # told now, not after the run
-        else:
-            part = cut(use.name, field_of(use.name), task.domain, task.period)
-            fields.setdefault(use.role, {})[use.name] = part.load()
-    named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
-    statics: dict[str, xr.DataArray] = {}
-    for name in named:
-        if found := locate(name):
-            statics |= found.statics()
-    return Evidence(task.grid, task.period, fields, in_use(task), statics)
-
-
-def in_use(task: Task) -> Observations | None:
-    """The gauges that the method sees."""
-    return _side(task, 0)
-
-
-def held_out(task: Task) -> Observations | None:
-    """The gauges kept from the method, for judging."""
-    return _side(task, 1)
-
-
-def independent(use: Use) -> bool | None:
-    """Whether a source knows nothing of the gauges: as the task says, else as the source says of itself
-    (a case of its layers, a file by its attribute ``independent``: true, yes, 1 or false, no, 0), else
-    unknown.
-
-    A source that was adjusted to gauges may have seen the reports that judge it, or what is made of it.
-    """
-    if use.independent is not None:
-        return use.independent
-    if found := locate(use.name):
-        said = found.layers.get(use.name.partition("/")[2], {}).get("independent")
-    else:
-        said = _said(use.name, digest(use.name))
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-        str(said).lower()
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _said(name: str, digest: str) -> Any:
-    """What a file says of its independence, read once while it stays the same."""
-    return field_of(name).attrs.get("independent")
-
-
-def references(task: Task) -> dict[str, xr.DataArray]:
-    """What may judge a result besides gauges: sources given as references, and a simulated case's truth."""
-    names = [use.name for use in task.sources if use.role == "reference"]
-    for name in [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else []):
-        if found := locate(name):
-            names += [
-                f"{found.name}/{each}" for each, about in found.layers.items() if about["role"] == "reference"
-            ]
-    return {name: cut(name, field_of(name), task.domain, task.period) for name in dict.fromkeys(names)}
-
-
-def _side(task: Task, side: int) -> Observations | None:
-    if task.gauges is None:
-        return None
-    inside = gauges_of(task.gauges.source).inside(task.domain)
-    matching(task.gauges.source, inside.rain, task.period)
-    chosen = inside.select(task.gauges.split(inside)[side]).at(task.period.times)
-    chosen.rain.attrs.pop("faults", None)  # a simulated network knows which of its gauges lie
-    if not side and not np.isfinite(chosen.values).any():
-        raise Invalid(f"gauges {task.gauges.source}: none in use reports inside the domain and the period")
-    return chosen

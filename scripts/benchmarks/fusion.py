@@ -34,8 +34,9 @@ from engine.diagnostics.paired import paired
 from engine.diagnostics.scores import at_gauges, card
 from engine.diagnostics.tally import crps, tally
 from engine.fields import Observations
+from engine.given import cut
 from engine.methods import method, methods
-from engine.sources import cut, field_of
+from engine.sources import field_of
 from engine.tasks import entries
 from engine.values import Invalid, brief
 

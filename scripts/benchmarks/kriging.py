@@ -30,8 +30,9 @@ from engine.bilinear import at_places, on_grid
 from engine.conditioning import Network, Weave
 from engine.covariance import Structure
 from engine.fields import Grid, Observations
+from engine.given import evidence, held_out
 from engine.methods import method
-from engine.sources import cases, evidence, held_out, layer
+from engine.sources import cases, layer
 from engine.tasks import Task
 
 WET = 0.1  # mm/h

@@ -9,7 +9,8 @@ import xarray as xr
 
 from app.reports import at_thresholds, independence, scores, sentences, side_by_side
 from engine.formats import to_netcdf
-from engine.sources import independent, layer
+from engine.given import independent
+from engine.sources import layer
 from engine.tasks import Task, Use
 from engine.values import Invalid
 

@@ -12,7 +12,7 @@ import pytest
 from app import raster, store
 from app.pictures import Shelf, Shown, nearest
 from app.state import RUN, State
-from engine.sources import held_out
+from engine.given import held_out
 from tests.conftest import wait
 
 HOUR = pd.Timestamp("2020-07-01T03:00")

@@ -75,7 +75,7 @@ def test_the_judges_of_a_fold_are_never_seen(fusion, cases, small, tmp_path, mon
     entry = fusion.Entry("nearest", "interpolation", (), {"kind": "nearest", "gauges": "alone"})
     held = case.parts()[0]
     found = fusion.fold(case, entry, held)
-    from engine.sources import evidence
+    from engine.given import evidence
 
     assert seen[0][0] == set(held)
     assert not set(evidence(seen[0][1]).gauges.names) & set(held)

@@ -7,7 +7,7 @@ import pytest
 from engine.diagnostics.independence import correlation_length, distances, leakage, told
 from engine.fields import Observations
 from engine.formats import export
-from engine.sources import held_out, in_use, independent
+from engine.given import held_out, in_use, independent
 from engine.tasks import Gauges, Task, Use
 from engine.values import Invalid
 from tests.conftest import small_world

@@ -6,8 +6,9 @@ import xarray as xr
 
 from engine.fields import Observations, check
 from engine.formats import export
+from engine.given import evidence, held_out
 from engine.runs import Store
-from engine.sources import cases, digest, evidence, held_out, layer, open_any, readers
+from engine.sources import cases, digest, layer, open_any, readers
 from engine.tasks import Task
 from engine.values import Invalid
 from tests.conftest import small_world

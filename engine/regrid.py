@@ -1,0 +1,105 @@
+"""From the pixels of a map in any projection to equal cells of latitude and longitude.
+
+A cell takes the mean of the pixels whose centres lie in it, at least half of which must be known. A cell
+between pixel centres takes the nearest pixel, if it lies no farther than three quarters of a pixel; beyond,
+the map has ended. Without a ``step`` cells are those of 0.01, 0.02, 0.05, 0.1 ... degrees that are most
+like a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from engine.fields import Box, Grid
+from engine.guard import fits
+from engine.values import Invalid
+
+# Of a cell: a centre on an edge, as far as single precision tells, belongs to the north and the east.
+ROUNDING = 1e-3
+
+
+class Cells:
+    """From pixels at (row, column) places to equal cells of latitude and longitude."""
+
+    def __init__(self, lat: np.ndarray, lon: np.ndarray, step: float | None, box: Box | None) -> None:
+        pixel = spacing(lat, lon)
+        step = step or round_step(pixel)
+        self.grid = around(lat, lon, step, box)
+        west, south, east, north = self.grid.box
+        near = (lat > south - 2 * pixel) & (lat < north + 2 * pixel) & (lon > west - 4 * pixel)
+        among = np.flatnonzero(near & (lon < east + 4 * pixel))
+        if not len(among):
+            raise Invalid("map: does not reach the box; choose one that it covers")
+        lat, lon = lat.ravel()[among], lon.ravel()[among]
+        rows = np.floor((lat - south) / step + ROUNDING).astype(int)
+        columns = np.floor((lon - west) / step + ROUNDING).astype(int)
+        inside = (rows >= 0) & (rows < self.grid.shape[0]) & (columns >= 0) & (columns < self.grid.shape[1])
+        self.pixels = among[inside]
+        self.cells = rows[inside] * self.grid.shape[1] + columns[inside]
+        shrink = math.cos(math.radians(float(lat.mean())))
+        tall, wide = np.meshgrid(self.grid.lat, self.grid.lon * shrink, indexing="ij")
+        empty = np.flatnonzero(np.bincount(self.cells, minlength=tall.size) == 0)
+        tree = KDTree(np.stack([lat, lon * shrink], 1))
+        found = tree.query(np.stack([tall.ravel()[empty], wide.ravel()[empty]], 1))
+        away, nearest = (np.asarray(each) for each in found)
+        near = away <= 0.75 * pixel
+        self.pixels = np.r_[self.pixels, among[nearest[near]]]
+        self.cells = np.r_[self.cells, empty[near]]
+
+    def __call__(self, field: np.ndarray) -> np.ndarray:
+        values = field.ravel()[self.pixels]
+        known, size = np.isfinite(values), math.prod(self.grid.shape)
+        total = np.bincount(self.cells, np.where(known, values, 0), size)
+        count, of = np.bincount(self.cells, known, size), np.bincount(self.cells, minlength=size)
+        mean = np.where((of > 0) & (2 * count >= of), total / np.maximum(count, 1), np.nan)
+        return mean.reshape(self.grid.shape).astype(np.float32)
+
+
+def placed(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> None:
+    """Refuse a map whose places do not say where it lies."""
+    if not (np.isfinite(lat).all() and np.isfinite(lon).all()):
+        raise Invalid(f"{where}: some of its pixels have no place; cut the map to those that have one")
+    jumps = max(float(np.abs(np.diff(lon, axis=axis)).max(initial=0)) for axis in (0, 1))
+    if box is None and jumps > 180:
+        raise Invalid(f"{where}: crosses the 180 degree meridian; ask for a box on one side of it")
+
+
+def spacing(lat: np.ndarray, lon: np.ndarray) -> float:
+    """The typical distance of neighbouring pixels, in degrees of a great circle."""
+    shrink = np.cos(np.radians(lat))
+    steps = [np.hypot(np.diff(lat, axis=axis), np.diff(lon * shrink, axis=axis)) for axis in (0, 1)]
+    return float(np.mean([np.median(each) for each in steps]))
+
+
+def round_step(pixel: float) -> float:
+    """Of 1, 2, 5, 10 ... the one nearest in ratio to a pixel."""
+    power = 10.0 ** math.floor(math.log10(pixel))
+    return round(
+        min((power * each for each in (1, 2, 5, 10)), key=lambda each: abs(math.log(each / pixel))), 9
+    )
+
+
+def around(lat: np.ndarray, lon: np.ndarray, step: float, box: Box | None) -> Grid:
+    """Whole cells that hold every pixel centre, or as many of them as reach into a box.
+
+    What lies on the northern or eastern edge is beyond it, so the edges are moved by what is rounding.
+    """
+    beyond = ROUNDING * step
+    edges = (lon.min(), lat.min(), lon.max() + beyond, min(lat.max() + beyond, 90.0))
+    if box is not None:
+        edges = (
+            max(box.west, edges[0]),
+            max(box.south, edges[1]),
+            min(box.east, edges[2]),
+            min(box.north, edges[3]),
+        )
+    low = [math.floor(each / step + ROUNDING) * step for each in edges[:2]]
+    high = [math.ceil(each / step - 1e-9) * step for each in edges[2:]]
+    if not (low[0] < high[0] and low[1] < high[1]):
+        raise Invalid("map: does not reach the box; choose one that it covers")
+    grid = Grid(Box(*low, *high), step)
+    fits(grid.shape, "map")
+    return grid
