@@ -23,6 +23,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,10 +57,10 @@ def existing(path: str | Path) -> Path:
     raise Invalid(f"source: no file {brief(str(path))[1:-1]}, and no case of that name; see `rainloom cases`")
 
 
-def open_any(path: str | Path) -> xr.DataArray | Observations:
-    """Read a file with the reader that recognises its content."""
+def open_any(path: str | Path, **about: Any) -> xr.DataArray | Observations:
+    """Read a file with the reader that recognises its content, told what the file does not say of itself."""
     path = existing(path)
-    return read_with(reader_of(path), path)
+    return read_with(reader_of(path), path, **about)
 
 
 def reader_of(path: Path) -> ModuleType:
@@ -72,7 +73,11 @@ def reader_of(path: Path) -> ModuleType:
 
 
 def read_with(reader: ModuleType, path: Path, **about: Any) -> xr.DataArray | Observations:
-    """Read a file with this reader, told what the file does not say of itself."""
+    """Read a file with this reader."""
+    able = list(inspect.signature(reader.read).parameters)[1:]
+    if strange := sorted(set(about) - set(able)):
+        told = f"it can be told {', '.join(able)}" if able else "it can be told nothing"
+        raise Invalid(f"source: {path} is {reader.TITLE}, which knows no {strange[0]}; {told}")
     with _refused(path):
         return reader.read(path, **about)
 
