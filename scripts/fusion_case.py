@@ -25,24 +25,19 @@ OpenSense files, so that methods read a case as they read any task's sources.
 
 from __future__ import annotations
 
-import inspect
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 import yaml
-from scipy.ndimage import distance_transform_edt
+from fusion_sources import Reading
 
-from engine.fields import Box, Grid, Observations, Period
-from engine.formats import to_netcdf
-from engine.intervals import stepped, stepped_gauges
-from engine.sources import field_of, gauges_of, instruments, opensense, read_with, reader_of, readers
-from engine.sources.cases import locate
+from engine.fields import Box, Observations, Period
+from engine.methods import methods, settings_of
+from engine.sources import gauges_of, opensense
 from engine.tasks import Gauges, Task, entries, names_of
 from engine.values import Invalid, brief, number, whole
 
@@ -51,12 +46,6 @@ SHIPPED = ROOT / "assets" / "fusion"
 KNOWN = ("title", "domain", "step", "period", "truth", "sources", "gauges", "folds", "members")
 KNOWN += ("settings", "methods")
 NEEDED = ("domain", "step", "period", "sources", "gauges")
-INSTRUMENTS = {
-    "satellite": instruments.Satellite,
-    "reanalysis": instruments.Reanalysis,
-    "forecast": instruments.Forecast,
-}
-MOST_LOST = 0.005  # share of a map of truth that may be missing and still be degraded
 
 
 @dataclass(frozen=True)
@@ -135,20 +124,35 @@ def opened(case: str, folder: Path) -> FusionCase:
     opensense.write(folder / "gauges.nc", gauges)
     folds = {"count": 5} | entries("folds", told.get("folds") or {}, ("count", "by", "block_km", "seed"))
     folds["count"] = whole("folds.count", folds["count"], 2, 20)
+    inside = gauges_of(str(folder / "gauges.nc")).inside(domain).at(period.times)
+    if folds["count"] > len(inside):
+        raise Invalid(f"folds.count: {folds['count']} folds of {len(inside)} gauges; give at most as many")
     return FusionCase(
         name=path.stem,
         domain=domain,
         step=number("step", told["step"]),
         period=period,
         sources=sources,
-        gauges=gauges_of(str(folder / "gauges.nc")).inside(domain).at(period.times),
+        gauges=inside,
         gauges_at=str(folder / "gauges.nc"),
         truth=None if truth is None or from_truth else truth,
         folds=folds,
         members=whole("members", told.get("members", 16), 2, 1000),
-        settings=told.get("settings") or {},
-        methods=tuple(told.get("methods") or ()),
+        settings=settings_of_methods(told.get("settings") or {}),
+        methods=tuple(listed("methods", told.get("methods") or [])),
     )
+
+
+def listed(name: str, given: Any) -> list:
+    if not isinstance(given, list):
+        raise Invalid(f"{name}: got {brief(given)}; give a list, as [kriging]")
+    return given
+
+
+def settings_of_methods(told: Any) -> dict[str, dict]:
+    found = entries("settings", told, tuple(methods()))
+    known = {name: tuple(each["name"] for each in settings_of(cls)) for name, cls in methods().items()}
+    return {name: entries(f"settings.{name}", each or {}, known[name]) for name, each in found.items()}
 
 
 def shortened(case: FusionCase) -> FusionCase:
@@ -159,142 +163,3 @@ def shortened(case: FusionCase) -> FusionCase:
     start = times[first] - case.period.step
     period = Period(start, start + count * case.period.step, case.period.step)
     return replace(case, period=period, gauges=case.gauges.at(period.times), members=min(case.members, 8))
-
-
-@dataclass(frozen=True)
-class Reading:
-    """From entries of a case to fields and gauges over its domain and period."""
-
-    beside: Path
-    folder: Path
-    domain: Box
-    period: Period
-
-    def truth(self, entry: Any) -> xr.DataArray | None:
-        if entry is None:
-            return None
-        found = self.field("truth", entry)
-        if absent := sorted(set(times := self.period.times) - set(found.indexes["time"])):
-            raise Invalid(f"truth: {len(absent)} of {len(times)} times are missing, the first {absent[0]}")
-        return found
-
-    def source(self, name: str, entry: Any, truth: xr.DataArray | None) -> str:
-        """The name by which a task finds it."""
-        layer = isinstance(entry, str) and locate(entry)
-        if layer and pd.Timedelta(field_of(entry).attrs["interval"]) == self.period.step:
-            return entry
-        if isinstance(entry, Mapping) and "instrument" in entry:
-            found = degraded(name, entry, truth)
-        else:
-            found = self.field(name, entry)
-        path = self.folder / f"{name}.nc"
-        to_netcdf(found, path)
-        return str(path)
-
-    def field(self, name: str, entry: Any) -> xr.DataArray:
-        layer = isinstance(entry, str) and locate(entry)
-        parts = [field_of(entry)] if layer else self.read(name, entry)
-        if not all(isinstance(part, xr.DataArray) for part in parts):
-            raise Invalid(f"sources.{name}: holds gauges; name it under gauges")
-        try:
-            found = xr.concat(parts, "time", join="exact", combine_attrs="override").sortby("time")
-        except ValueError as error:
-            why = str(error).splitlines()[0]
-            raise Invalid(f"{name}: its files do not fit together ({why}); give files of one grid") from None
-        found = stepped(name, found, self.period)
-        return found.sel(time=[time for time in self.period.times if time in found.indexes["time"]])
-
-    def gauges(self, entry: Any, truth: xr.DataArray | None) -> Observations:
-        if isinstance(entry, Mapping) and "sites" in entry:
-            return sampled(entry, truth, self.domain)
-        found = []
-        for each in entry if isinstance(entry, list) and entry else [entry]:
-            parts = [gauges_of(each)] if isinstance(each, str) and locate(each) else self.read("gauges", each)
-            if not all(isinstance(part, Observations) for part in parts):
-                raise Invalid("gauges: holds a field; name it under sources")
-            found += [stepped_gauges("gauges", part, self.period).at(self.period.times) for part in parts]
-        joined: Any = xr.concat([one.rain for one in found], "gauge", combine_attrs="override")
-        return Observations(joined)
-
-    def read(self, name: str, entry: Any) -> list:
-        """What the reader of an entry makes of its files."""
-        if not isinstance(entry, str | Mapping):
-            raise Invalid(f"{name}: got {brief(entry)}; give a file, or a mapping with one")
-        told: dict[str, Any] = {"file": entry} if isinstance(entry, str) else dict(entry)
-        highest = told.pop("highest", None)
-        known = {each.__name__.rpartition(".")[2]: each for each in readers()}
-        files = self.files(name, told.pop("file", None))
-        reader = told.pop("reader", None) or reader_of(files[0]).__name__.rpartition(".")[2]
-        if not isinstance(reader, str) or reader not in known:
-            raise Invalid(f"{name}.reader: got {brief(reader)}; give one of {', '.join(known)}")
-        able = inspect.signature(known[reader].read).parameters
-        if strange := set(told) - set(able):
-            knows = ", ".join(list(able)[1:]) or "no setting"
-            raise Invalid(f"{name}.{sorted(strange)[0]}: {reader} knows {knows}")
-        if "places" in told:
-            told["places"] = self.files(name, told["places"])[0]
-        if "box" in able:
-            told["box"] = self.domain
-        found = [read_with(known[reader], path, **told) for path in files]
-        if highest is not None:
-            most = number(f"{name}.highest", highest)
-            found = [
-                Observations(x.rain.where(x.rain <= most))
-                if isinstance(x, Observations)
-                else x.where(x <= most)
-                for x in found
-            ]
-        return found
-
-    def files(self, name: str, pattern: Any) -> list[Path]:
-        """Files beside the case, else among the real ones."""
-        if not isinstance(pattern, str) or not pattern:
-            raise Invalid(f"{name}.file: got {brief(pattern)}; give a path or a pattern")
-        real = Path(os.environ.get("RAINLOOM_DATA", ROOT.parent / "shared" / "data"))
-        for base in (self.beside, real):
-            whole_path = base / pattern
-            if found := sorted(whole_path.parent.glob(whole_path.name)):
-                return found
-        raise Invalid(f"{name}: no {pattern} in {real}; get the file, or set RAINLOOM_DATA to its folder")
-
-
-def degraded(name: str, entry: Mapping[str, Any], truth: xr.DataArray | None) -> xr.DataArray:
-    """The truth through an instrument of the simulated world (see `engine.sources.instruments`)."""
-    told = entries(name, entry, ("instrument", "seed", "settings"))
-    kind, seed = told["instrument"], whole(f"{name}.seed", told.get("seed", 0), 0, 2**63 - 1)
-    if kind not in INSTRUMENTS:
-        raise Invalid(f"{name}.instrument: got {brief(kind)}; give one of {', '.join(INSTRUMENTS)}")
-    if truth is None or float(truth.isnull().mean(("lat", "lon")).max()) > MOST_LOST:
-        raise Invalid(f"{name}: an instrument needs a truth that is known over the whole domain")
-    about = entries(f"{name}.settings", told.get("settings") or {}, names_of(INSTRUMENTS[kind]))
-    settings, fine = INSTRUMENTS[kind](**about), filled(truth)
-    if kind == "satellite":
-        land = np.zeros(Grid(Grid.of(fine).box, settings.step).shape)
-        return instruments.satellite(fine, land, settings, seed)
-    return (instruments.reanalysis if kind == "reanalysis" else instruments.forecast)(fine, settings, seed)
-
-
-def filled(truth: xr.DataArray) -> xr.DataArray:
-    """Missing cells with the value of the nearest known one of the same map."""
-    truth = truth.transpose("time", "lat", "lon")
-    values = truth.values.copy()
-    for rates in values:
-        nearest: Any = distance_transform_edt(np.isnan(rates), return_distances=False, return_indices=True)
-        rates[:] = rates[tuple(nearest)]
-    return truth.copy(data=values)
-
-
-def sampled(entry: Mapping[str, Any], truth: xr.DataArray | None, domain: Box) -> Observations:
-    """Pseudo-gauges: the cell of the truth at random places."""
-    told = entries("gauges", entry, ("sites", "seed"))
-    if truth is None:
-        raise Invalid("gauges.sites: pseudo-gauges need a truth to be read from")
-    count = whole("gauges.sites", told["sites"], 2, 100_000)
-    rng = np.random.default_rng(whole("gauges.seed", told.get("seed", 0), 0, 2**63 - 1))
-    lat, lon = rng.uniform(domain.south, domain.north, count), rng.uniform(domain.west, domain.east, count)
-    at = {name: xr.DataArray(each, dims="gauge") for name, each in (("lat", lat), ("lon", lon))}
-    read = truth.sel(at, method="nearest").transpose("gauge", "time").values
-    names = [f"P{each:04d}" for each in range(count)]
-    return Observations.of(
-        read, names, pd.DatetimeIndex(truth.time.values), lat, lon, interval=truth.attrs["interval"]
-    )

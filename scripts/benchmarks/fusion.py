@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from fusion_case import FusionCase, opened, shortened
+from fusion_case import FusionCase, listed, opened, shortened
 
 from engine.diagnostics.blocks import districts, share
 from engine.diagnostics.paired import paired
@@ -57,18 +57,37 @@ class Entry:
 
 def run(case: str | None, quick: bool) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
-        whole = opened(case or "front", Path(folder))
-        parts = whole.parts()
-        if quick:
-            whole, parts = shortened(whole), parts[:QUICK_FOLDS]
-        wanted = asked(whole)
-        read, observed = predicted(whole, wanted, parts)
-        raws = {entry.label: f"raw {(*entry.sources, *whole.sources)[0]}" for entry in wanted}
-        rows = scored(whole.name, read, observed, raws)
-        if whole.truth is not None:
-            judge = at_gauges(whole.truth, Observations(observed))
-            rows += scored(f"{whole.name}, by its truth", read, judge, raws)
+        try:
+            return _run(case or "front", Path(folder), quick)
+        except Invalid as refused:  # of files written there the name is enough
+            raise Invalid(str(refused).replace(f"{folder}/", "")) from None
+
+
+def _run(case: str, folder: Path, quick: bool) -> list[dict]:
+    whole = opened(case, folder)
+    parts = whole.parts()
+    if quick:
+        whole, parts = shortened(whole), parts[:QUICK_FOLDS]
+    wanted = asked(whole)
+    read, observed = predicted(whole, wanted, parts)
+    raws = {entry.label: f"raw {(*entry.sources, *whole.sources)[0]}" for entry in wanted}
+    rows = scored(whole.name, read, observed, raws)
+    if whole.truth is not None:
+        judge = at_gauges(whole.truth, Observations(observed))
+        rows += scored(f"{whole.name}, by its truth", read, judge, raws)
     return rows
+
+
+def shown(rows: list[dict]) -> list[dict]:
+    """For reading: a row a method, a column a metric, with its interval."""
+    table: dict[tuple[str, str], dict] = {}
+    for row in rows:
+        about = {"case": row["case"], "method": row["method"]}
+        one = table.setdefault((row["case"], row["method"]), about)
+        known = row["low"] is not None and row["low"] == row["low"]
+        text = "{value:.3f} [{low:.3f}, {high:.3f}]" if known else "{value:.3f}"
+        one[row["metric"]] = text.format(**row)
+    return list(table.values())
 
 
 def asked(case: FusionCase) -> list[Entry]:
@@ -107,7 +126,8 @@ def _entry(case: FusionCase, told: Any) -> Entry:
     name = str(given.get("method"))
     if name not in methods():
         raise Invalid(f"methods.method: got {brief(name)}; give one of {', '.join(methods())}")
-    sources = tuple(case.sources if given.get("sources") is None else given["sources"])
+    told_sources = given.get("sources")
+    sources = tuple(case.sources if told_sources is None else listed("methods.sources", told_sources))
     if strange := [each for each in sources if each not in case.sources]:
         raise Invalid(f"methods.sources: no {strange[0]!r} in the case; it has {', '.join(case.sources)}")
     label = given.get("label") or ", ".join((name, *sources))

@@ -147,7 +147,10 @@ def test_radar_as_truth_is_degraded_by_its_seed(cases, small, tmp_path):
     ("changes", "line"),
     [
         ({"sources": {"radar": {"file": "none/here.nc", "unit": "mm"}}}, "no none/here.nc in"),
-        ({"sources": {"radar": {"file": "x.yaml", "reader": "magic"}}}, "give one of curvilinear"),
+        (
+            {"sources": {"radar": {"file": "x.yaml", "reader": "magic"}}},
+            "radar.reader: got 'magic'; give one of",
+        ),
         ({"sources": {"radar": {"file": "x.yaml", "reader": "cf", "colour": 1}}}, "radar.colour: cf knows"),
         ({"sources": {"worse": {"instrument": "satellite"}}}, "needs a truth"),
         ({"sources": {}}, "give at least one"),
@@ -157,6 +160,15 @@ def test_radar_as_truth_is_degraded_by_its_seed(cases, small, tmp_path):
         ({"methods": ["krigging"]}, "give one of adjustment"),
         ({"methods": [{"method": "kriging", "sources": ["radar"]}]}, "no 'radar' in the case"),
         ({"methods": ["kriging", "kriging"]}, "stands twice"),
+        ({"methods": "kriging"}, "methods: got 'kriging'; give a list"),
+        ({"methods": [{"method": "kriging", "sources": "satellite"}]}, "methods.sources: got 'satellite'"),
+        ({"settings": [1]}, "settings"),
+        ({"settings": {"kriging": {"colour": 1}}}, "settings.kriging"),
+        ({"folds": {"count": 20}, "domain": [110, 28, 111, 29]}, "gauges; give at most as many"),
+        (
+            {"period": {"start": "2019-07-01", "end": "2019-07-02"}},
+            "4 of 4 times are missing",
+        ),
     ],
 )
 def test_bad_cases_are_refused_in_one_line(fusion, small, tmp_path, changes, line):
@@ -194,7 +206,7 @@ def test_a_hole_in_the_truth_is_not_dry(cases, small):
     assert isinstance(truth, xr.DataArray)
     holed = truth.where(truth != truth.max()).transpose("time", "lat", "lon")
     hour, row, column = np.argwhere((truth == truth.max()).values)[0]
-    found = cases.filled(holed)
+    found = importlib.import_module("fusion_sources").filled(holed)
     assert not found.isnull().any()
     around = holed[hour, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
     assert float(found[hour, row, column]) in around.values
