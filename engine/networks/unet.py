@@ -40,7 +40,9 @@ class UNet(nn.Module):
         blocks: int = 1,
         patch: int = 2,
         padding: Padding = "circular",
+        says: int | None = None,
     ) -> None:
+        """``says`` fields come out, as many as ``channels`` go in unless it is given."""
         super().__init__()
         self.patch, self.unit = patch, patch * 2 ** (len(widths) - 1)
         cells, told = patch**2, 4 * widths[0]
@@ -51,15 +53,18 @@ class UNet(nn.Module):
         self.fall = nn.ModuleList(nn.Conv2d(above, below, 2, 2) for above, below in steps)
         self.up = nn.ModuleList(Floor(blocks, width, told, padding) for width in widths)
         self.rise = nn.ModuleList(nn.ConvTranspose2d(below, above, 2, 2) for above, below in steps)
-        self.leave = _nothing(_convolution(widths[0], cells * channels, padding))
+        self.leave = _nothing(_convolution(widths[0], cells * (says or channels), padding))
+        self.says = says
 
-    def forward(self, x: Tensor, level: Tensor, *condition: Tensor) -> Tensor:
-        """Whatever the fields' precision is, the network computes in its own."""
+    def forward(self, x: Tensor, level: Tensor, *condition: Tensor, about: Tensor | None = None) -> Tensor:
+        """Whatever the fields' precision is, the network computes in its own. ``about`` is what each field is
+        told besides its noise level: (members, 4 x the first width), or one for all."""
         fields = torch.cat([each if each.ndim == 4 else each[:, None] for each in (x, *condition)], 1)
         if any(size % self.unit for size in fields.shape[-2:]):
             size = " x ".join(map(str, fields.shape[-2:]))
             raise Invalid(f"network: a field of {size} cells; give multiples of {self.unit}")
         told = self.embed(level.to(self.leave.weight))
+        told = told if about is None else told + about
         if len(fields) == 1:  # convolutions take another way for one field alone, and round otherwise
             fields = fields.expand(2, -1, -1, -1)
         fields = functional.pixel_unshuffle(fields.to(self.leave.weight.dtype), self.patch)
@@ -71,7 +76,8 @@ class UNet(nn.Module):
         for number in reversed(range(len(self.rise))):
             here = self.up[number](kept[number] + self.rise[number](here), told)
         said = functional.pixel_shuffle(self.leave(here), self.patch)[: len(x)]
-        return said.to(x.dtype).reshape(x.shape)
+        said = said.to(x.dtype)
+        return said if self.says else said.reshape(x.shape)
 
 
 class Octaves(nn.Module):
