@@ -14,11 +14,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import fetching
 from app.meter import follow
-from app.reports import at_thresholds, findings, scores, sentences, side_by_side
+from app.reports import at_thresholds, findings, listed, scores, sentences, side_by_side, told
 from engine.diagnostics.tables import Table
 from engine.values import Invalid
 
@@ -203,7 +205,22 @@ def score(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    show([{"what": name, "found": value} for name, value in findings(options.file).items()], options.json)
+    from engine.findings import report
+
+    found = report(options.file, options.reader, **told(options.told))
+    print(json.dumps(asdict(found)) if options.json else findings(found))
+    if found.refused:
+        raise Invalid(found.refused)
+    return 0
+
+
+def list_sources(options: argparse.Namespace) -> int:
+    show(listed(), options.json)
+    return 0
+
+
+def fetch(options: argparse.Namespace) -> int:
+    show(fetching.rows(options), options.json)
     return 0
 
 
@@ -224,7 +241,6 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--show", action="store_true", help="open it in a browser")
     one = command("methods", list_methods, "list the methods, or explain one and its settings")
     one.add_argument("name", nargs="?", help="a method")
-    command("cases", list_cases, "list the installed cases and their layers")
     one = command("run", run, "run a task, show its progress, and print where the ensemble is")
     one.add_argument("task", metavar="TASK.yaml", help="a task in YAML, or - for standard input")
     one.add_argument("--members", type=int, help="another number of members")
@@ -242,9 +258,20 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--to", choices=("netcdf", "zarr", "geotiff", "csv"), default="netcdf", help=kinds)
     one.add_argument("--output", "-o", help="the file (default: the run's id)")
     one.add_argument("--force", action="store_true", help="replace an existing file")
-    one = command("inspect", inspect, "tell what a file or a layer holds and how it was read")
-    one.add_argument("file", metavar="FILE", help="a path, or a layer such as front/satellite")
+    _of_sources(command)
     return top
+
+
+def _of_sources(command: Callable[..., argparse.ArgumentParser]) -> None:
+    command("cases", list_cases, "list the installed cases and their layers")
+    command("sources", list_sources, "list what is registered in sources.yaml, in RAINLOOM_HOME")
+    one = command("inspect", inspect, "tell what a source holds, how it was read, and what looks wrong")
+    one.add_argument("file", metavar="FILE", help="a path, a pattern, or a name such as front/satellite")
+    one.add_argument(
+        "told", nargs="*", metavar="KEY=VALUE", help="what it does not say: unit=mm, stamp=start"
+    )
+    one.add_argument("--as", dest="reader", metavar="READER", help="read it with this reader")
+    fetching.arguments(command("fetch", fetch, fetching.TEXT))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,16 +1,19 @@
-"""What the commands tell of a run or of a source: rows for a table or for JSON."""
+"""What the commands tell of a run or of a source: rows for a table or for JSON, and sentences."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.fields import Observations
-from engine.values import Invalid
+from engine.diagnostics.tables import Table
+from engine.fields import Box, Observations
+from engine.values import Invalid, number
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from engine.findings import Report
     from engine.runs import Run, Store
     from engine.tasks import Task
 
@@ -123,28 +126,57 @@ def _with_interval(row: Mapping[str, Any]) -> str:
     return ("{value:.3f} ({low:.3f} to {high:.3f})" if known else "{value:.3f}").format(**row)
 
 
-def findings(name: str) -> dict[str, str]:
-    """What a file or a layer holds, and how it was read."""
-    from engine.sources import layer
+def findings(report: Report) -> str:
+    """The report on a source as tables and sentences."""
+    parts = [f"{title}\n{Table.of(rows).text()}" for title, rows in report.sections.items() if rows]
+    for title, lines in (("how it was read", report.notes), ("warnings", report.warnings)):
+        if lines:
+            parts.append("\n".join([title, *(f"- {each}" for each in lines)]))
+    if report.entry:
+        parts.append(f"for sources.yaml, as a task does not say how a file is read\n{report.entry.rstrip()}")
+    if report.task:
+        parts.append(f"for a task\n{report.task.rstrip()}")
+    return "\n\n".join(parts)
 
-    found = layer(name)
-    rain = found.rain if isinstance(found, Observations) else found
-    values = rain.values
-    told = {
-        "kind": f"{len(found)} gauges" if isinstance(found, Observations) else "field",
-        "quantity": f"{rain.name} in {rain.attrs.get('units', 'no unit given')}",
-        "dimensions": ", ".join(f"{axis} {size}" for axis, size in rain.sizes.items()),
-    }
-    if "units_found" in rain.attrs:
-        told["unit in the file"] = rain.attrs["units_found"]
-    if "time" in rain.dims:
-        times = rain.indexes["time"]
-        told["period"] = f"{times[0]} to {times[-1]} UTC, each the end of {rain.attrs.get('interval', '?')}"
-    for axis in ("lat", "lon"):
-        told[axis] = f"{float(rain[axis].min()):g} to {float(rain[axis].max()):g}"
-    known = values[values == values]
-    told["missing"] = f"{1 - known.size / values.size:.2%}"
-    told["range"] = (
-        f"{known.min():.4g} to {known.max():.4g}, mean {known.mean():.4g}" if known.size else "nothing"
-    )
-    return told
+
+def told(pairs: Sequence[str]) -> dict[str, Any]:
+    """What a reader is told, from texts such as unit=mm."""
+    found: dict[str, Any] = {}
+    for each in pairs:
+        key, equals, value = each.partition("=")
+        if not (key and equals and value):
+            raise Invalid(f"inspect: got {each!r}; tell it as unit=mm, stamp=start or interval=1h")
+        found[key] = Box.of(value) if key == "box" else number(key, value) if key == "step" else value
+    return found
+
+
+def listed() -> list[dict[str, Any]]:
+    """The archives of the catalogue, a row each."""
+    from engine.catalogue import known
+
+    return [
+        {
+            "source": one.name,
+            "what it is": one.title,
+            "path": one.path,
+            "there": "yes" if _there(one.path) else "no",
+            "told": ", ".join(f"{key} {value}" for key, value in one.told.items()),
+            "licence": one.licence,
+            "credentials": one.credentials and f"{one.credentials}{_whether_set(one.credentials)}",
+        }
+        for one in known().values()
+    ]
+
+
+def _there(path: str) -> bool:
+    from engine.sources import existing
+
+    try:
+        existing(path)
+    except Invalid:
+        return False
+    return True
+
+
+def _whether_set(variable: str) -> str:
+    return "" if os.environ.get(variable) else " (not set)"

@@ -1,8 +1,8 @@
 """What a task gives: the part of its sources that a method may see, and what is kept to judge it.
 
-A source's name in a task means a layer of a case or a file (see `engine.sources`). Here it is cut to the
-task's domain and period; held-out gauges and references are kept apart; and it is told what a source knows
-of the gauges.
+A source's name in a task means a layer of a case, an archive of the catalogue, or a file, a folder or a
+pattern of files (see `engine.sources`). Here it is cut to the task's domain and period; held-out gauges and
+references are kept apart; and it is told what a source knows of the gauges.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from engine.fields import Box, Evidence, Observations, Period
-from engine.sources import digest, existing, field_of, gauges_of
+from engine.intervals import steady
+from engine.sources import digest, field_of, gauges_of, rooted
 from engine.sources.cases import locate
 from engine.tasks import Task, Use
 from engine.values import Invalid
@@ -25,22 +25,16 @@ from engine.values import Invalid
 
 def absolute(task: Task) -> Task:
     """The same task with its files named from the root, so that it means the same in any folder."""
-
-    def whole(name: str) -> str:
-        return name if locate(name) else str(existing(name).resolve())
-
-    sources = tuple(replace(use, name=whole(use.name)) for use in task.sources)
-    gauges = replace(task.gauges, source=whole(task.gauges.source)) if task.gauges else None
+    sources = tuple(replace(use, name=rooted(use.name)) for use in task.sources)
+    gauges = replace(task.gauges, source=rooted(task.gauges.source)) if task.gauges else None
     return replace(task, sources=sources, gauges=gauges)
 
 
 def matching(name: str, rain: xr.DataArray, period: Period) -> None:
     """Refuse a source whose intervals are not the task's: an hour's mean is not that of three."""
-    interval = rain.attrs.get("interval", "1h")
-    if pd.Timedelta(interval) != period.step:
-        raise Invalid(
-            f"source {name}: speaks of intervals of {interval}, the task of {period.interval}; choose one"
-        )
+    if steady(rain, f"source {name}") != period.step:
+        told = f"intervals of {rain.attrs['interval']}, the task of {period.interval}"
+        raise Invalid(f"source {name}: speaks of {told}; choose one")
 
 
 def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:

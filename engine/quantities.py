@@ -58,19 +58,27 @@ QUANTITIES: Mapping[str, Quantity] = {
     "sea_level_pressure": Quantity(
         "mean sea level pressure",
         "Pa",
-        ("msl", "psl", "mslp", "air_pressure_at_mean_sea_level", "air_pressure_at_sea_level"),
+        ("msl", "psl", "mslp", "prmsl", "air_pressure_at_mean_sea_level", "air_pressure_at_sea_level"),
         PRESSURE,
         8e4,
         1.2e5,
     ),
     "temperature": Quantity(
-        "air temperature", "K", ("t2m", "2t", "tas", "air_temperature"), KELVIN, 150, 350
+        "air temperature", "K", ("t2m", "2t", "tas", "tmp", "air_temperature"), KELVIN, 150, 350
     ),
     "dewpoint": Quantity("dew point", "K", ("d2m", "2d", "dew_point_temperature"), KELVIN, 150, 350),
     "moisture_divergence": Quantity(
         "vertically integrated moisture divergence",
         "mm h-1",
-        ("vimd", "mvimd", "p84.162", "vertically_integrated_moisture_divergence"),
+        (
+            "vimd",
+            "mvimd",
+            "avg_vimdf",
+            "viwvd",
+            "vimdf",
+            "p84.162",
+            "vertically_integrated_moisture_divergence",
+        ),
         FLUX,
         -500,
         500,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import hashlib
 import json
 import logging
@@ -29,6 +28,7 @@ from pathlib import Path
 
 import filelock
 
+from engine import fingerprint
 from engine.given import absolute, evidence
 from engine.journal import Owner, Run
 from engine.methods import method
@@ -50,18 +50,11 @@ def devices() -> list[str]:
     return [str(number) for number in range(len(list(found.iterdir())))] if found.is_dir() else ["cpu"]
 
 
-@functools.cache
-def engine_digest() -> str:
-    """A hash of every line of the engine: what an older one computed is not taken for today's."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-
-
 def key_of(task: Task) -> tuple[str, dict[str, str], dict[str, str]]:
     """What decides a result: the task, the content of its sources, the engine; and the versions below it."""
     names = [use.name for use in task.sources if use.role != "reference"]
     names += [task.gauges.source] if task.gauges else []
-    inputs = {name: digest(name) for name in sorted(set(names))} | {"engine": engine_digest()}
+    inputs = {name: digest(name) for name in sorted(set(names))} | {"engine": fingerprint()}
     packages = ("rainloom", "numpy", "scipy", "xarray", "zarr", "torch")
     versions = {name: metadata.version(name) for name in packages} | {"python": sys.version.split()[0]}
     told = json.dumps([task.hash, inputs, versions], sort_keys=True)

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from engine.fields import KM_PER_DEGREE, Box, Grid, Observations, Period
-from engine.values import Invalid, brief, number, whole
+from engine.values import Invalid, brief, number, plain_yaml, whole
 
 Role = Literal["background", "predictor", "reference"]
 ROLES: Mapping[str, str] = {
@@ -268,21 +268,7 @@ class Task:
 
     @classmethod
     def of_yaml(cls, text: str) -> Task:
-        try:
-            value = yaml.safe_load(text)
-        except RecursionError:
-            raise Invalid("task: not YAML: it is nested too deeply") from None
-        except (
-            yaml.YAMLError,
-            ValueError,
-            KeyError,
-            AttributeError,
-        ) as error:  # PyYAML lets some of its own out
-            mark = getattr(error, "problem_mark", None)
-            where = f"line {mark.line + 1}: " if mark else ""
-            why = str(getattr(error, "problem", None) or error).splitlines()[0]
-            raise Invalid(f"task: not YAML: {where}{why}") from None
-        return cls.of(value)
+        return cls.of(plain_yaml(text, "task"))
 
 
 def _told(part: Use | Gauges, *spared: str) -> dict[str, Any]:

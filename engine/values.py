@@ -1,4 +1,4 @@
-"""Values as people write them, checked: numbers, times, lengths of time.
+"""Values as people write them, checked: numbers, times, lengths of time, YAML.
 
 Whatever does not do is refused with `Invalid`: one line that names the entry, the value and what would do.
 """
@@ -9,6 +9,9 @@ import math
 from typing import Any
 
 import pandas as pd
+import yaml
+
+DEEPEST = 50  # levels of a YAML
 
 
 class Invalid(ValueError):
@@ -59,3 +62,22 @@ def spelled(interval: pd.Timedelta) -> str:
         if seconds % length == 0:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
+
+
+def plain_yaml(text: str | bytes, where: str) -> Any:
+    """YAML that a person wrote. Without aliases: by them a few lines can stand for more than memory holds."""
+    try:
+        deep = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            deep += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or deep > DEEPEST:
+                why = "is nested too deeply" if deep > DEEPEST else "has an alias (*); write it out"
+                raise Invalid(f"{where}: line {event.start_mark.line + 1}: {why}")
+        return yaml.safe_load(text)
+    except Invalid:
+        raise
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:  # PyYAML lets some of its own out
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        why = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise Invalid(f"{where}: not YAML: {line}{why}") from None

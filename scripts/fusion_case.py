@@ -7,7 +7,7 @@ step: 0.02                      # degrees, of the result
 period: {start: ..., end: ..., step: 1h}
 truth: front/truth              # optional: a field that judges too, or that is degraded below
 sources:
-  radar: {file: folder/name.nc, reader: curvilinear, unit: mm, stamp: start}
+  radar: {file: folder/name.nc, reader: cf, unit: mm, stamp: start}
   satellite: front/satellite    # a layer of an installed case
   worse: {instrument: satellite, seed: 1, settings: {gaps: 0}}       # the truth, seen badly
 gauges: {file: ..., reader: ...}   # or a list of them, or {sites: 200, seed: 3}: the truth at random places
@@ -32,14 +32,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from fusion_sources import Reading
 
 from engine.fields import Box, Observations, Period
 from engine.methods import methods, settings_of
 from engine.sources import gauges_of, opensense
 from engine.tasks import Gauges, Task, entries, names_of
-from engine.values import Invalid, brief, number, whole
+from engine.values import Invalid, brief, number, plain_yaml, whole
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "assets" / "fusion"
@@ -107,10 +106,7 @@ def opened(case: str, folder: Path) -> FusionCase:
     path = shipped().get(case, Path(case))
     if not path.is_file():
         raise Invalid(f"case: no {case!r}; give the path of a YAML file, or one of {', '.join(shipped())}")
-    try:
-        told = entries("case", yaml.safe_load(path.read_text()), KNOWN)
-    except yaml.YAMLError as error:
-        raise Invalid(f"case {path}: not YAML: {str(error).splitlines()[0]}") from None
+    told = entries("case", plain_yaml(path.read_bytes(), f"case {path}"), KNOWN)
     if lacking := [name for name in NEEDED if name not in told]:
         raise Invalid(f"case {path}: {lacking[0]} is missing")
     if not isinstance(told["sources"], Mapping) or not told["sources"]:

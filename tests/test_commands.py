@@ -64,7 +64,27 @@ def test_lists_are_tables_or_json(small):
     settings = json.loads(rainloom("methods", "kriging", "--json").stdout)
     assert all(each["what it does"] for each in settings)
     assert "small/satellite" in rainloom("cases").stdout
+
+
+def test_inspect_tells_what_a_file_holds_and_what_it_was_told(small, tmp_path, home):
     assert "40 gauges" in rainloom("inspect", "small/gauges").stdout
+    path = tmp_path / "gauges.csv"
+    path.write_text("time,gauge,lat,lon,rain\n2020-07-01T01:00,a,47,8,350\n2020-07-01T02:00,a,47,8,1\n")
+    refused = rainloom("inspect", str(path))
+    assert refused.returncode == 2
+    assert "unit" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    told = json.loads(rainloom("inspect", str(path), "unit=mm", "stamp=start", "--json").stdout)
+    assert {"what": "to", "found": "2020-07-01 03:00:00 UTC"} in told["sections"]["period"]
+    assert any("350 mm/h" in each for each in told["warnings"])
+    assert "unit: mm" in told["entry"]
+
+    (home / "sources.yaml").write_text(told["entry"].replace("gauges:", "ours:", 1))
+    (row,) = json.loads(rainloom("sources", "--json").stdout)
+    assert (row["source"], row["there"]) == ("ours", "yes")
+    again = rainloom("inspect", "ours")
+    assert "350" in again.stdout
+    assert "warnings" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -74,6 +94,9 @@ def test_lists_are_tables_or_json(small):
         (("score", "nope"), "no run 'nope'"),
         (("inspect", "nope.nc"), "no file nope.nc"),
         (("inspect", "small/nope"), "no such layer"),
+        (("inspect", "small/truth", "unit"), "tell it as unit=mm"),
+        (("inspect", "small/truth", "unit=mm"), "needs to be told nothing"),
+        (("inspect", "README.md", "--as", "nope"), "reader: got 'nope'; give one of"),
         (("methods", "krigging"), "did you mean 'kriging'"),
         (("serve", "--port", "99999"), "give a number from 1 to 65535"),
     ],

@@ -21,7 +21,7 @@ import xarray as xr
 
 from engine import READING, home
 from engine.fields import Box, Observations, Period, check
-from engine.guard import guarded
+from engine.reading.guard import guarded
 from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"

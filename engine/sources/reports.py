@@ -1,162 +1,287 @@
-"""Gauges in tables: CSV, and R's data files for those that come with R packages.
+"""Gauges in tables: CSV and other text, packed or not, and R's data files.
 
-A *long* table has a row a report, with the time, the gauge, its place and the rain; columns are known by
-their usual names, or are named. A *wide* table has a row a time and a column a gauge, and a second table
-says where the gauges stand. A table does not say its unit, nor how long it rained into the gauge: the
-first is taken from the column's name where it is OpenSense's ``rainfall_amount`` (mm), the second from the
-times, or they must be given. Times are written as 2021-08-23T09:50, for 03.08. is March to one and August to
-another.
+A *long* table has a row a report, with the time, the gauge, its place and the rain. A *wide* one has a row a
+time and a column a gauge. A second table (``places``) may say where the gauges stand. Columns are known by
+their names in five languages (`engine.reading.spellings`), or are named. What a table does not say is asked
+for:
+
+* ``unit``, if no column's name says it: mm, mm/h, 0.1 mm, inch, mm/10min;
+* ``interval``, if the times are not evenly spaced; gaps in an even series are gaps, not longer intervals;
+* ``stamp``, end (taken if nothing is told, with a note) or start;
+* ``date_order`` (dmy, mdy, epoch), ``zone``, ``decimal``, ``missing``: where two readings are possible;
+* ``cumulative``: whether the rain is a counter that only grows; found out where ten rises have no fall;
+* ``tip``: mm of one tip, where each row is the time of a tip, summed over the ``interval``.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from engine.fields import Observations
-from engine.intervals import as_rate, ends, length
-from engine.values import Invalid, brief, spelled
+from engine.intervals import as_rate, ends, rain_unit
+from engine.intervals import named as interval_named
+from engine.quantities import noted
+from engine.reading.clocks import DAYS_ONLY, instants
+from engine.reading.guard import fits
+from engine.reading.guessing import MOST_TEXT, beginning, layout, letters, moment, roles, table, unit_said
+from engine.reading.numerals import Reading, decimal_mark
+from engine.reading.rtables import is_r, r_tables
+from engine.reading.spaced import differences, grows, spaced, tips
+from engine.reading.spellings import is_counter, measure, split_name
+from engine.reading.unpacking import unpacked
+from engine.values import Invalid, number
 
-TITLE = "gauges in a CSV table"
-COLUMNS = {
-    "time": ("time", "datetime", "date", "timestamp", "valid_time"),
-    "gauge": ("gauge", "id", "station_id", "station", "code", "gauge_id"),
-    "lat": ("lat", "latitude"),
-    "lon": ("lon", "longitude"),
-    "rain": ("rainfall_amount", "rain", "rainfall", "precipitation", "precip", "pr"),
-    "elevation": ("elevation", "elev", "altitude", "height"),
-}
-PLACES = ("gauge", "lat", "lon")
-PACKERS = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
+TITLE = "gauges in a table (CSV, text, R)"
+GENERAL = True
+PLACES = ("lat", "lon", "elevation")
 
 
 def sniff(path: Path) -> bool:
     if path.is_dir():
         return False
-    with path.open("rb") as stream:
-        head = stream.readline(4096)
-    if not head.endswith(b"\n") or b"\0" in head:
+    content = beginning(path)
+    if is_r(content):
+        return True
+    try:
+        plan = layout(letters(content, "")[0])
+    except Invalid:
         return False
-    named = guessed([each.strip().strip('"') for each in head.decode("latin1").split(",")], {})
-    return {"time", "rain", *PLACES} <= set(named)
+    return bool(plan and moment(roles(plan.names, {"rain": plan.names[0]}, ""), {}))
+
+
+def contents(path: Path) -> list[dict[str, Any]]:
+    """The columns of a table and what each was taken for."""
+    content = unpacked(path, MOST_TEXT)
+    found = r_tables(content, str(path)) if is_r(content) else {}
+    if found and sum(each is not None for each in found.values()) != 1:
+        return [{"name": name, "unit": "", "shape": (), "taken for": "no table"} for name in found]
+    sheet, _ = Sheet.of(path, {})
+    used = {
+        sheet.named[role]: role for role in ("gauge", "rain", *PLACES, *sheet.moment) if role in sheet.named
+    }
+    other = "not used" if sheet.long else "a gauge, if the table is wide"
+    shape = (len(sheet.written),)
+    return [
+        {"name": name, "unit": unit_said(name) or "", "shape": shape, "taken for": used.get(name, other)}
+        for name in map(str, sheet.written)
+    ]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as it is written, and what each of its columns is."""
+
+    path: Path
+    written: pd.DataFrame
+    named: Mapping[str, str]  # role: column
+    moment: tuple[str, ...]  # the roles that tell the time together
+    decimal: str | None = None
+
+    @classmethod
+    def of(cls, path: Path, given: Mapping[str, str], decimal: str | None = None) -> tuple[Sheet, list[str]]:
+        written, notes = table(path)
+        named = roles(list(written), given, str(path))
+        return cls(path, written, named, moment(named, given), decimal), notes
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    @property
+    def long(self) -> bool:
+        return "rain" in self.named
+
+    def column(self, role: str) -> pd.Series:
+        return pd.Series(self.written[self.named[role]])
+
+    def gauges(self) -> np.ndarray:
+        """The gauge of each row; a table of one gauge is named after its file."""
+        if "gauge" in self.named:
+            return self.column("gauge").to_numpy(str)
+        return np.full(len(self.written), self.path.name.split(".")[0])
+
+    def others(self) -> list[str]:
+        """The columns that are nothing else, and so the gauges of a wide table."""
+        taken = {self.named[each] for each in (*self.moment, *PLACES) if each in self.named}
+        return [str(name) for name in self.written if name not in taken]
+
+    def reading(self, columns: Sequence[str], missing: Sequence[float] | None = None) -> Reading:
+        """How its numbers are written, decided by all of these columns."""
+        texts = pd.unique(self.written[list(columns)].to_numpy().ravel()) if columns else []
+        mark = decimal_mark([each for each in texts if each], self.where, self.decimal)
+        return Reading(self.where, mark, missing)
+
+    def lacks(self, role: str, more: str = "") -> Invalid:
+        has = ", ".join(map(str, self.written))
+        has = has if len(has) < 100 else has[:97] + "..."
+        return Invalid(f"{self.where}: which column is {role}? Name it under columns{more}; it has {has}")
 
 
 def read(
     path: Path,
-    places: Path | None = None,
+    places: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     unit: str | None = None,
-    stamp: str = "end",
+    stamp: str | None = None,
     interval: Any = None,
+    date_order: str | None = None,
+    zone: str | None = None,
+    decimal: str | None = None,
+    missing: Sequence[float] | None = None,
+    cumulative: bool | None = None,
+    tip: float | None = None,
 ) -> Observations:
-    """``columns`` names what the guess would miss: time, gauge, lat, lon, rain, elevation."""
-    reports, where = table(path), str(path)
-    named = guessed(reports.columns, columns or {})
-    if places is None:
-        needed(named, {"time", "rain", *PLACES}, where)
-        if unit is None and named["rain"] == "rainfall_amount":
-            unit = "mm"
-        long = reports.rename(columns={old: new for new, old in named.items()}).astype({"gauge": str})
-        once(long, ["gauge", "time"], "report", where)
-        wide = long.pivot(index="time", columns="gauge", values="rain")
-        stands = long.drop_duplicates(["gauge", "lat", "lon"])
+    """``columns`` names what the guess would miss: time, gauge, lat, lon, rain, elevation and the like."""
+    sheet, notes = Sheet.of(path, columns or {}, decimal)
+    times, told = _times(sheet, date_order, zone)
+    if tip is not None:
+        amounts, more = tips(sheet.gauges(), times, number("tip", tip, 1e-3, 100), interval, sheet.where)
+        unit, cumulative, stamp = "mm", False, "end"
     else:
-        wide = (reports.set_index(named["time"]) if "time" in named else reports).rename(columns=str)
-        stands = placed(list(wide.columns), places, columns or {})
-    once(stands, ["gauge"], "place", str(places or where))
-    times = instants(wide.index, where)
-    lasts = length(times.values, where, interval)
-    amounts = wide.to_numpy(float, copy=True).T
-    amounts[np.isnan(amounts)] = np.nan  # R's NA is a NaN of its own kind, which arithmetic warns of
-    rates = as_rate(amounts, unit, lasts, where)
-    stands = stands.set_index("gauge").loc[wide.columns]
-    at = {name: stands[name].to_numpy(float) for name in ("lat", "lon", "elevation") if name in stands}
-    found = Observations.of(
-        rates, list(wide.columns), ends(times, lasts, stamp, where), **at, interval=spelled(lasts)
+        amounts, more = (_long if sheet.long else _wide)(sheet, times, missing)
+    stands = _stands(sheet, columns or {}, places, list(amounts.columns))
+    lasts, gaps = spaced(amounts, sheet.where, interval)
+    notes += [*told, *more, *gaps]
+    unit = unit or unit_said(sheet.named.get("rain", ""))
+    if _counts(sheet, amounts, unit, cumulative):
+        amounts, more = differences(amounts, lasts)
+        notes += more
+    if stamp is None:
+        days = ", so each holds the day before" if DAYS_ONLY in notes else ""
+        notes.append(f"its stamps were taken for the ends of the intervals{days}; if not, give stamp, start")
+    rain = _rain(amounts, stands, unit, lasts, stamp or "end", sheet.where)
+    return Observations(noted(rain, *notes))
+
+
+def _counts(sheet: Sheet, amounts: pd.DataFrame, unit: Any, told: bool | None) -> bool:
+    """Whether the rain is a counter: as told, as its column is named, or as it only grows."""
+    known = rain_unit(measure(unit)[0])
+    depth = known is None or not known[1]
+    if told and not depth:
+        raise Invalid(f"{sheet.where}: a counter counts depths, its unit is {unit}; give unit, as mm")
+    return (
+        depth
+        if told
+        else told is None and depth and (is_counter(sheet.named.get("rain", "")) or grows(amounts))
     )
-    return Observations(found.rain.sortby("time"))
 
 
-def guessed(columns, given: Mapping[str, str]) -> dict[str, str]:
-    """What each column is, as far as its name tells: given names first."""
-    if strange := set(given) - set(COLUMNS):
-        raise Invalid(f"columns.{sorted(strange)[0]}: unknown; known are {', '.join(COLUMNS)}")
-    known = {str(each).lower(): str(each) for each in columns}
-    found = {name: known[each] for name, usual in COLUMNS.items() for each in usual[::-1] if each in known}
-    return found | {name: each for name, each in given.items() if each in set(map(str, columns))}
-
-
-def needed(named: Mapping[str, str], wanted: set[str], where: str) -> None:
-    if lacking := sorted(wanted - set(named)):
-        raise Invalid(f"{where}: which column is {lacking[0]}? Name it under columns")
-
-
-def placed(gauges: list[str], places: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The table that says where the gauges of a wide table stand."""
-    stands = table(places)
-    known = guessed(stands.columns, columns)
-    needed(known, set(PLACES), str(places))
-    stands = stands.rename(columns={old: new for new, old in known.items()}).astype({"gauge": str})
-    if lacking := [name for name in gauges if name not in set(stands["gauge"])]:
-        told = ", ".join(lacking[:5]) + (" ..." if len(lacking) > 5 else "")
-        raise Invalid(f"{places}: has no place for {told}; add it, or drop these columns of the reports")
-    return stands
-
-
-def once(table: pd.DataFrame, names: list[str], what: str, where: str) -> None:
-    """Refuse a report that stands twice, or a gauge that has two places."""
-    twice = table[table.duplicated(names)]
-    if len(twice):
-        told = " ".join(f"{name} {twice.iloc[0][name]}" for name in names)
-        raise Invalid(f"{where}: {told} stands twice; keep one {what}")
-
-
-def instants(written: pd.Index, where: str) -> pd.DatetimeIndex:
-    """Times in UTC, without guessing which number is the month."""
-    found = pd.to_datetime(written.astype(str), utc=True, format="ISO8601", errors="coerce")
-    if found.hasnans:
-        wrong = written[found.isna()][0]
-        raise Invalid(f"{where}: got time {brief(wrong)}; write times as 2021-08-23T09:50 (UTC)")
-    return found.tz_localize(None).rename(None)
-
-
-def table(path: Path) -> pd.DataFrame:
-    """A table of any kind that is read here; old tables are not in UTF-8."""
-    content = path.read_bytes()
-    packer = next((each for begin, each in PACKERS.items() if content.startswith(begin)), None)
-    if packer or content.startswith(b"RDX"):
-        return from_r(path)
-    try:
-        return pd.read_csv(path, encoding="utf-8")
-    except UnicodeDecodeError:
-        return pd.read_csv(path, encoding="latin1")
-
-
-def from_r(path: Path) -> pd.DataFrame:
-    """The one object of an R data file: a data frame, or a series of class zoo with its dates."""
-    try:
-        import rdata  # pyright: ignore[reportMissingImports]
-        from rdata.conversion import DEFAULT_CLASS_MAP  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise Invalid(f"{path}: R's data files need rdata; install it with: pip install rdata") from None
-
-    def series(values: Any, about: Mapping[str, Any]) -> pd.DataFrame:
-        return pd.DataFrame(
-            np.asarray(values), about["index"], [str(each) for each in values[values.dims[1]].values]
+def _rain(
+    amounts: pd.DataFrame, stands: pd.DataFrame, unit: Any, lasts: Any, stamp: str, where: str
+) -> xr.DataArray:
+    """Amounts in their unit to mm/h at the ends of their intervals."""
+    if unit is None:
+        raise Invalid(
+            f"{where}: its rain has no unit, and no column's name says it; give unit, as mm or mm/h"
         )
+    known, factor = measure(unit)
+    stamps = ends(amounts.index, lasts, stamp, where)
+    depths = xr.DataArray(amounts.to_numpy(float).T * factor, {"time": stamps}, ["gauge", "time"])
+    rates = as_rate(depths, known, lasts, where).values
+    at = {name: stands[name].to_numpy(float) for name in PLACES}
+    about = {"interval": interval_named(lasts), "units_found": str(unit)}
+    return Observations.of(rates, [str(name) for name in amounts], stamps, **at, **about).rain
 
-    known = {**DEFAULT_CLASS_MAP, "zoo": series, "Date": lambda days, about: days.astype("datetime64[D]")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of texts without an encoding
-        found = list(rdata.read_rda(path, constructor_dict=known).values())
-    if len(found) != 1 or not isinstance(found[0], pd.DataFrame):
-        raise Invalid(f"{path}: holds {len(found)} objects, or no table; save one table a file")
-    return found[0]
+
+def _times(sheet: Sheet, order: str | None, zone: str | None) -> tuple[pd.DatetimeIndex, list[str]]:
+    """The time of each row, from one column or several."""
+    parts = sheet.moment
+    if not parts:
+        raise sheet.lacks("time")
+    known = [split for part in parts if (split := split_name(sheet.named[part], part))]
+    said = next((zone_said for _, zone_said in known if zone_said), "")
+    if known and known[0][0].startswith(("unix", "epoch")):
+        said = "epoch"
+    texts = sheet.column(parts[0])
+    if parts[0] == "year":
+        texts = texts + "-" + sheet.column("month") + "-" + sheet.column("day")
+    if clock := next((part for part in ("clock", "hour") if part in parts), None):
+        texts = texts + " " + sheet.column(clock).map(_clock)
+    if "minute" in parts:
+        texts = texts.str[:-3] + ":" + sheet.column("minute").str.zfill(2)
+    gauges = sheet.gauges() if "gauge" in sheet.named else None
+    return instants(texts.to_numpy(), sheet.where, order=order, zone=zone, said=said, gauges=gauges)
+
+
+def _clock(text: str) -> str:
+    """The time of a day, which may be an hour (9, 09) or packed (0950)."""
+    if text.isdigit():
+        return f"{text:0>2}:00" if len(text) <= 2 else f"{text.zfill(4)[:2]}:{text.zfill(4)[2:]}"
+    return text
+
+
+def _long(
+    sheet: Sheet, times: pd.DatetimeIndex, missing: Sequence[float] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Amounts by time and gauge from a row a report; what stands twice must say the same."""
+    reading = sheet.reading([sheet.named[each] for each in ("rain", *PLACES) if each in sheet.named], missing)
+    amounts = reading.amounts(sheet.column("rain").to_numpy())
+    every = pd.DataFrame({"gauge": sheet.gauges(), "time": times, "rain": amounts})
+    rows = every.drop_duplicates()
+    twice: Any = rows[rows.duplicated(["gauge", "time"], keep=False)]
+    if len(twice):
+        name, time = twice["gauge"].iloc[0], twice["time"].iloc[0]
+        both = twice[(twice["gauge"] == name) & (twice["time"] == time)]["rain"].to_list()
+        raise Invalid(
+            f"{sheet.where}: gauge {name} time {time} stands twice, with {both[0]:g} and with {both[1]:g}; "
+            "keep one report"
+        )
+    fits([len(rows[each].unique()) for each in ("gauge", "time")], sheet.where)
+    dropped = len(every) - len(rows)
+    notes = [f"{dropped} reports stand twice, word for word, and were kept once"] if dropped else []
+    return rows.pivot(index="time", columns="gauge", values="rain").sort_index(), [*notes, *reading.notes]
+
+
+def _wide(
+    sheet: Sheet, times: pd.DatetimeIndex, missing: Sequence[float] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Amounts by time and gauge from a row a time."""
+    gauges = sheet.others()
+    if not gauges or "lat" in sheet.named or "lon" in sheet.named:
+        raise sheet.lacks("rain")
+    reading = sheet.reading(gauges, missing)
+    amounts = pd.DataFrame(reading.amounts(sheet.written[gauges].to_numpy()), times, gauges)
+    whole = amounts.rename_axis("time").reset_index().drop_duplicates().set_index("time")
+    if (twice := whole.index.duplicated()).any():
+        raise Invalid(
+            f"{sheet.where}: time {whole.index[twice][0]} stands twice, with different rain; keep one row"
+        )
+    dropped = len(amounts) - len(whole)
+    notes = [f"{dropped} rows stand twice and were kept once"] if dropped else []
+    return whole.sort_index(), [*notes, *reading.notes]
+
+
+def _stands(
+    sheet: Sheet, given: Mapping[str, str], places: str | Path | None, gauges: list[str]
+) -> pd.DataFrame:
+    """Where each gauge stands: from the table itself, or from that of places."""
+    columns, alone = set(sheet.written), "gauge" not in sheet.named and len(gauges) == 1
+    if places is not None:
+        beside = Path(places) if Path(places).exists() else sheet.path.parent / places
+        if not beside.exists():
+            raise Invalid(f"{beside}: no such file; give places, the table that says where the gauges stand")
+        sheet, _ = Sheet.of(beside, given)
+    if strange := set(given.values()) - columns - set(sheet.written):
+        raise Invalid(f"{sheet.where}: has no column {min(strange)}, which stands under columns")
+    if lacking := [each for each in ("lat", "lon") if each not in sheet.named]:
+        raise sheet.lacks(lacking[0], ", or give places, a table that says where the gauges stand")
+    known = [each for each in PLACES if each in sheet.named]
+    reading = sheet.reading([sheet.named[each] for each in known])
+    at = {each: reading.values(sheet.column(each).to_numpy(), each) for each in known}
+    names = np.array(gauges) if places is not None and alone and len(sheet.written) == 1 else sheet.gauges()
+    stands = pd.DataFrame({"gauge": names, "elevation": np.nan} | at)
+    stands = stands.drop_duplicates(["gauge", "lat", "lon"]).set_index("gauge")
+    if (twice := stands.index.duplicated()).any():
+        raise Invalid(f"{sheet.where}: gauge {stands.index[twice][0]} stands twice; keep one place")
+    stands = stands.dropna(subset=["lat", "lon"])
+    if lost := [name for name in gauges if name not in stands.index]:
+        told = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
+        raise Invalid(f"{sheet.where}: has no place for {told}; add it, or drop these columns of the reports")
+    return stands.loc[gauges]

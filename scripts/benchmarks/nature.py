@@ -23,7 +23,7 @@ from engine.diagnostics.curves import WET, intensities, wet_fraction
 from engine.diagnostics.shape import ellipse
 from engine.diagnostics.spectra import slope, spectrum
 from engine.fields import KM_PER_DEGREE, Grid
-from engine.sources import field_of, grib2
+from engine.sources import field_of, grib
 from engine.sources.cases import cases
 from engine.values import Invalid
 
@@ -47,7 +47,7 @@ def run(case: str | None, quick: bool) -> list[dict]:
     steps = {layer: Grid.of(field_of(layer)).step for layer in layers}
     real = {step: [] for step in steps.values()}
     for file in files:
-        fine = grib2.read(file).values[0]
+        fine = grib.read(file).values[0]
         fine[fine > HIGHEST] = np.nan
         for step, frames in real.items():
             frames.append(area_mean(fine, round(step / CELL)))

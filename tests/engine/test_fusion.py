@@ -224,8 +224,8 @@ def test_a_truth_is_known_all_the_time_before_anything_is_made(cases, small, tmp
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ({"file": "x.csv", "reader": "reports", "unit": ["mm"]}, "cannot be read"),
-        ({"file": "bad.grib2", "reader": "grib2"}, "bad.grib2"),
+        ({"file": "x.csv", "reader": "reports", "unit": ["mm"]}, "its rain has unit"),
+        ({"file": "bad.grib2", "reader": "grib"}, "bad.grib2"),
         ({"file": "bad.grib2"}, "is of no kind"),
         (5, "got 5; give a file"),
         ({"file": "x.nc", "reader": ["cf"]}, "give one of"),

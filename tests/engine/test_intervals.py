@@ -31,7 +31,10 @@ def test_rates_and_depths_become_mm_per_hour(unit, wanted):
     ("values", "unit", "told"),
     [
         ([1.0], None, "no unit"),
-        ([1.0], "inches", "unit 'inches'"),
+        ([1.0], "furlongs", "unit 'furlongs'"),
+        ([1.0], "mm/5min", "unit 'mm/5min'"),
+        ([1.0], "mm/m", "unit 'mm/m'"),
+        ([1.0], "mm/month", "its intervals are 5min"),
         ([-9999.0, 1], "mm/h", "which is no rain"),
         ([np.inf], "mm/h", "which is no rain"),
     ],
@@ -84,12 +87,12 @@ def test_stamps_and_lengths():
     assert length(times, "x") == FIVE
     assert length(times[:1], "x", "1h") == pd.Timedelta("1h")
     assert list(ends(times, FIVE, "start", "x")) == list(times + FIVE)
-    with pytest.raises(Invalid, match="not evenly spaced"):
+    with pytest.raises(Invalid, match="of a single time"):
         length(times[:1], "x")
     with pytest.raises(Invalid, match="give a length"):
         length(times, "x", "soon")
-    with pytest.raises(Invalid, match="give end or start"):
-        ends(times, FIVE, "middle", "x")
+    with pytest.raises(Invalid, match="give end, start or middle"):
+        ends(times, FIVE, "centre", "x")
 
 
 @pytest.mark.parametrize("given", [5, 3600, "60", np.int64(60)])

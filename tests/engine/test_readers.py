@@ -12,7 +12,8 @@ from PIL import Image
 from engine.fields import Box, Observations, Period, check
 from engine.formats import export
 from engine.intervals import stepped
-from engine.sources import curvilinear, geotiff, grib2, open_any, opensense, reports
+from engine.reading.regrid import Cells
+from engine.sources import cf, geotiff, grib, open_any, opensense, reports
 from engine.values import Invalid
 from tests.conftest import small_world
 
@@ -45,10 +46,8 @@ def test_a_map_in_a_projection_comes_to_equal_cells(tmp_path):
 def test_coarse_cells_are_means_and_depths_stamped_at_their_start_are_read_as_told(tmp_path):
     values = projected(tmp_path / "x.nc")
     with pytest.raises(Invalid, match="its rain has no unit"):
-        curvilinear.read(tmp_path / "x.nc")
-    found = curvilinear.read(
-        tmp_path / "x.nc", unit="mm", stamp="start", step=0.05, box=Box(8, 50, 8.2, 50.3)
-    )
+        cf.read(tmp_path / "x.nc")
+    found = cf.read(tmp_path / "x.nc", unit="mm", stamp="start", step=0.05, box=Box(8, 50, 8.2, 50.3))
     blocks = values.reshape(3, 8, 5, 6, 5).mean((2, 4))[:, :6, :4]
     np.testing.assert_allclose(found.values, 12 * blocks, rtol=1e-5)
     assert list(found.indexes["time"]) == list(FIVE + pd.Timedelta("5min"))
@@ -56,7 +55,7 @@ def test_coarse_cells_are_means_and_depths_stamped_at_their_start_are_read_as_to
 
 def test_a_turned_map_has_no_holes_and_ends_where_it_ends(tmp_path):
     projected(tmp_path / "x.nc", angle=30, units="mm/h")
-    found = curvilinear.read(tmp_path / "x.nc")
+    found = cf.read(tmp_path / "x.nc")
     known = np.isfinite(check(found).values[0])
     assert 0.95 < known.sum() / 1200 < 1.15
     rows = np.flatnonzero(known.any(1))
@@ -67,7 +66,7 @@ def test_a_turned_map_has_no_holes_and_ends_where_it_ends(tmp_path):
 
 def test_half_of_a_cell_must_be_known():
     lat, lon = np.meshgrid(50.025 + 0.05 * np.arange(4), 8.025 + 0.05 * np.arange(4), indexing="ij")
-    cells = curvilinear.Cells(lat, lon, 0.1, None)
+    cells = Cells(lat, lon, 0.1, None)
     found = cells(np.array([[1, 3, 1, np.nan], [np.nan] * 4, [0] * 4, [1] * 4]))
     np.testing.assert_allclose(found, [[2, np.nan], [0.5, 0.5]])
 
@@ -76,9 +75,9 @@ def test_the_variable_must_be_named_where_two_could_be_meant(tmp_path):
     values = projected(tmp_path / "x.nc", units="mm/h")
     with xr.open_dataset(tmp_path / "x.nc", engine="h5netcdf") as whole:
         whole.load().assign(quality=whole.RY * 0 + 1).to_netcdf(tmp_path / "y.nc", engine="h5netcdf")
-    with pytest.raises(Invalid, match="which of RY, quality is rain"):
-        curvilinear.read(tmp_path / "y.nc")
-    np.testing.assert_allclose(curvilinear.read(tmp_path / "y.nc", variable="RY"), values, rtol=1e-6)
+    with pytest.raises(Invalid, match="no rain is named; it holds RY"):
+        cf.read(tmp_path / "y.nc")
+    np.testing.assert_allclose(cf.read(tmp_path / "y.nc", variable="RY"), values, rtol=1e-6)
 
 
 def test_gauges_in_netcdf_are_read_and_written(tmp_path):
@@ -233,13 +232,13 @@ def test_a_radar_mosaic_in_grib(tmp_path):
     np.testing.assert_allclose(found.lon, -93.995 + 0.01 * np.arange(7))
     assert found.indexes["time"][0] == pd.Timestamp("2016-09-21T12:00")
     assert found.attrs["interval"] == "1h"
-    part = grib2.read(path, box=Box(-93.98, 45.96, -93.95, 45.98))
+    part = grib.read(path, box=Box(-93.98, 45.96, -93.95, 45.98))
     np.testing.assert_array_equal(part, found.sel(lat=slice(45.96, 45.98), lon=slice(-93.98, -93.95)))
 
 
 def test_grib_that_is_not_known_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(message(np.zeros((4, 5)), number=77))
-    with pytest.raises(Invalid, match=r"product \(209, 6, 77\) is not known"):
+    with pytest.raises(Invalid, match=r"holds no rain; it holds product \(209, 6, 77\)"):
         open_any(tmp_path / "x")
     (tmp_path / "y").write_bytes(message(np.zeros((4, 5)))[:-20])
     with pytest.raises(Invalid, match="cut off"):
@@ -251,7 +250,7 @@ def test_real_radar_and_gauges_agree_over_germany(shared):
     if not folder.is_dir():
         pytest.skip("no radolan_ry_dwd_gauges")
     path, box = folder / "radolan_ry_data_compressed.nc", Box(9, 47.5, 12, 50)
-    radar = curvilinear.read(path, unit="mm", stamp="start", box=box)
+    radar = cf.read(path, unit="mm", stamp="start", box=box)
     period = Period("2021-08-23T08:50", "2021-08-23T09:50")  # pyright: ignore[reportArgumentType]
     gauges = reports.read(folder / "radolan_rain_gauge_data.csv", interval="1h")
     assert len(gauges) == 1142

@@ -1,20 +1,30 @@
-"""From the pixels of a map in any projection to equal cells of latitude and longitude.
+"""From the pixels of a map in any projection, or from uneven rows, to equal cells of latitude and longitude.
 
 A cell takes the mean of the pixels whose centres lie in it, at least half of which must be known. A cell
 between pixel centres takes the nearest pixel, if it lies no farther than three quarters of a pixel; beyond,
 the map has ended. Without a ``step`` cells are those of 0.01, 0.02, 0.05, 0.1 ... degrees that are most
 like a pixel.
+
+Rows that are not equally wide become as many equal ones (`evened`): each takes
+the mean of what it overlaps, by area, so that no rain is lost; again half of it must be known.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from pyproj import (  # before eccodes: two copies of PROJ in one process meet in this order only
+    CRS,
+    Transformer,
+)
 from scipy.spatial import KDTree
 
 from engine.fields import Box, Grid
-from engine.guard import fits
+from engine.reading.guard import fits
 from engine.values import Invalid
 
 # Of a cell: a centre on an edge, as far as single precision tells, belongs to the north and the east.
@@ -56,6 +66,70 @@ class Cells:
         count, of = np.bincount(self.cells, known, size), np.bincount(self.cells, minlength=size)
         mean = np.where((of > 0) & (2 * count >= of), total / np.maximum(count, 1), np.nan)
         return mean.reshape(self.grid.shape).astype(np.float32)
+
+    def over(self, field: xr.DataArray, rows: str, columns: str) -> xr.DataArray:
+        """A (lazy) field over rows and columns of pixels, on the cells."""
+
+        def each(part: np.ndarray) -> np.ndarray:
+            maps = [self(one) for one in part.reshape(-1, *part.shape[-2:])]
+            return np.stack(maps).reshape(*part.shape[:-2], *self.grid.shape)
+
+        sizes = dict(zip(("lat", "lon"), self.grid.shape, strict=True))
+        found = _mapped(each, field, (rows, columns), ("lat", "lon"), sizes)
+        return found.assign_coords(lat=self.grid.lat, lon=self.grid.lon)
+
+
+def evened(field: xr.DataArray, axis: str) -> xr.DataArray:
+    """A (lazy) field with as many equally wide cells along lat or lon; coordinates ascend."""
+    centres = field[axis].values.astype(float)
+    middles = (centres[1:] + centres[:-1]) / 2
+    edges = np.r_[2 * centres[0] - middles[0], middles, 2 * centres[-1] - middles[-1]]
+    edges = edges.clip(-90, 90) if axis == "lat" else edges
+    equal = np.linspace(edges[0], edges[-1], len(edges))
+    by_area = (lambda x: np.sin(np.radians(x))) if axis == "lat" else (lambda x: x)
+    low, high = (np.maximum, np.minimum)
+    own, new = by_area(edges), by_area(equal)
+    shares = high(new[1:, None], own[None, 1:]) - low(new[:-1, None], own[None, :-1])
+    shares = (shares.clip(0) / np.diff(new)[:, None]).astype(np.float32)
+
+    def each(part: np.ndarray) -> np.ndarray:
+        there = np.isfinite(part)
+        share = there.astype(np.float32) @ shares.T
+        total = np.where(there, part, 0).astype(np.float32) @ shares.T
+        return np.where(share >= 0.5, total / np.maximum(share, 0.5), np.nan).astype(np.float32)
+
+    found = _mapped(each, field, (axis,), (axis,), {axis: len(centres)})
+    return found.assign_coords({axis: (equal[1:] + equal[:-1]) / 2})
+
+
+def _mapped(
+    change: Any, field: xr.DataArray, old: tuple, new: tuple, sizes: Mapping[Any, int]
+) -> xr.DataArray:
+    """A change of whole maps or rows, at once or, of a lazy field, when they are read."""
+    return xr.apply_ufunc(
+        change,
+        field,
+        input_core_dims=[old],
+        output_core_dims=[new],
+        exclude_dims=set(old),
+        dask="parallelized",
+        output_dtypes=[np.float32],
+        dask_gufunc_kwargs={"output_sizes": sizes, "allow_rechunk": True},
+        keep_attrs=True,
+    )
+
+
+def projected(about: Mapping[str, Any], x: xr.DataArray, y: xr.DataArray, where: str) -> tuple[Any, Any]:
+    """The latitudes and longitudes of the pixels (y, x) of a CF grid mapping."""
+    told = {name: value for name, value in about.items() if "wkt" not in name and name != "spatial_ref"}
+    try:  # by its numbers: words for PROJ could name files of this machine
+        crs = CRS.from_cf(told)
+    except Exception as error:
+        raise Invalid(f"{where}: its grid mapping is not understood ({str(error).splitlines()[0]})") from None
+    size = [1000.0 if str(each.attrs.get("units")).startswith("k") else 1.0 for each in (x, y)]
+    wide, tall = np.meshgrid(x.values * size[0], y.values * size[1])
+    lon, lat = Transformer.from_crs(crs, crs.source_crs or crs, always_xy=True).transform(wide, tall)
+    return lat, lon
 
 
 def placed(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> None:

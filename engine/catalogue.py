@@ -1,0 +1,126 @@
+"""The catalogue: a lab's own archives by name, and what a file of them does not say.
+
+``sources.yaml`` in ``$RAINLOOM_HOME``, and after it in ``~/.config/rainloom`` (``XDG_CONFIG_HOME`` moves it),
+holds an entry an archive::
+
+    radar:
+      path: /archive/radar/**/*.h5     # a file, a folder or a pattern; from this file's folder if relative
+      title: National radar, five minutes
+      unit: mm                         # what the reader is told: unit, stamp, interval, variable, ...
+      stamp: start
+      independent: true                # of gauges
+      licence: CC BY 4.0
+      credentials: RADAR_TOKEN         # the name of an environment variable, never a secret itself
+
+The name then stands wherever a source is named. Secrets are kept out: what looks like one is refused, and
+never repeated in a message.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from engine import home
+from engine.tasks import entries
+from engine.values import Invalid, brief, plain_yaml
+
+TOLD = ("unit", "stamp", "interval", "variable", "box", "start", "step")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
+LONGEST_WORD = 20  # of a variable's name; a key is one long word
+MOST_BYTES = 2**18
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry: where an archive lies, what its reader is told, and what is known of it."""
+
+    name: str
+    path: str
+    listed: Path  # in this catalogue
+    reader: str | None = None
+    title: str = ""
+    licence: str = ""
+    independent: bool | None = None
+    credentials: str = ""
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def known() -> dict[str, Entry]:
+    """Every entry by its name; the user's home goes before the configuration."""
+    found: dict[str, Entry] = {}
+    for path in catalogues():
+        if path.is_file():
+            for one in _read(path, path.stat().st_mtime_ns):
+                found.setdefault(one.name, one)
+    return found
+
+
+def catalogues() -> tuple[Path, Path]:
+    """Where entries may stand."""
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return home() / "sources.yaml", Path(config).expanduser() / "rainloom" / "sources.yaml"
+
+
+def entry(name: str) -> Entry | None:
+    return known().get(name) if NAME.fullmatch(name) else None
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> tuple[Entry, ...]:
+    if path.stat().st_size > MOST_BYTES:
+        raise Invalid(f"{path}: is no catalogue; it has more than {MOST_BYTES} bytes")
+    listed = plain_yaml(path.read_bytes(), str(path))
+    if not isinstance(listed, Mapping):
+        raise Invalid(f"{path}: got {brief(listed)}; give entries such as radar: {{path: /archive/radar}}")
+    return tuple(_checked(str(name), told, path) for name, told in listed.items())
+
+
+def _checked(name: str, told: Any, path: Path) -> Entry:
+    where = f"{path}: {brief(name)[1:-1]}"
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{where}: is no name; give letters, digits, dot, dash and underscore")
+    own = [each.name for each in fields(Entry) if each.name not in ("name", "listed", "told")]
+    if isinstance(told, Mapping) and (secret := {"password", "token", "key", "secret", "user"} & set(told)):
+        raise Invalid(f"{where}.{min(secret)}: secrets are not kept here; {_advice()}")
+    given = entries(where, told, (*own, *TOLD))
+    if not isinstance(given.get("path"), str) or not given["path"].strip():
+        raise Invalid(f"{where}.path: got {brief(given.get('path'))}; give a file, a folder or a pattern")
+    if re.search(r"//[^/]*:[^/]*@", given["path"]):
+        raise Invalid(f"{where}.path: holds a user's password; {_advice()}")
+    if given.get("independent") not in (None, True, False):
+        raise Invalid(f"{where}.independent: got {brief(given['independent'])}; give true or false")
+    credentials = given.get("credentials") or ""
+    if credentials and not _names_a_variable(credentials):
+        raise Invalid(f"{where}.credentials: looks like a secret; {_advice()}")
+    for key in ("reader", "title", "licence", "unit", "variable"):
+        if not isinstance(given.get(key, ""), str):
+            raise Invalid(f"{where}.{key}: got {brief(given[key])}; give text")
+    given["path"] = str(path.parent / Path(given["path"]).expanduser())
+    settings = {key: given.pop(key) for key in TOLD if key in given}
+    return Entry(name, listed=path, told={key: _plain(value) for key, value in settings.items()}, **given)
+
+
+def _names_a_variable(text: Any) -> bool:
+    """Whether it can be the name of an environment variable and not what that holds: names are words, keys
+    are long runs of letters and digits."""
+    if not isinstance(text, str) or not VARIABLE.fullmatch(text):
+        return False
+    words = text.split("_")
+    mixed = any(re.search(r"[A-Z]\d+[A-Z]", each) for each in words)
+    return max(map(len, words)) <= LONGEST_WORD and not (mixed and len(text) >= 16)
+
+
+def _advice() -> str:
+    return "put it into an environment variable, and its name here, as credentials: RADAR_TOKEN"
+
+
+def _plain(value: Any) -> Any:
+    """A time as it was written: YAML reads 2020-01-01 as a date."""
+    return value if isinstance(value, str | int | float | list) else str(value)
