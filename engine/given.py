@@ -18,7 +18,7 @@ import xarray as xr
 from engine.fields import Box, Evidence, Observations, Period
 from engine.intervals import steady
 from engine.sources import digest, field_of, gauges_of, rooted
-from engine.sources.cases import locate
+from engine.sources.cases import Case, locate
 from engine.tasks import Task, Use
 from engine.values import Invalid
 
@@ -70,6 +70,10 @@ def evidence(task: Task) -> Evidence:
         if use.role == "reference":
             matching(use.name, field_of(use.name), task.period)  # told now, not after the run
         else:
+            if (found := locate(use.name)) and _role(found, use.name) == "reference":
+                raise Invalid(
+                    f"source {use.name}: judges its case; name it with role: reference, or not at all"
+                )
             part = cut(use.name, field_of(use.name), task.domain, task.period)
             fields.setdefault(use.role, {})[use.name] = part.load()
     named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
@@ -78,6 +82,10 @@ def evidence(task: Task) -> Evidence:
         if found := locate(name):
             statics |= found.statics()
     return Evidence(task.grid, task.period, fields, in_use(task), statics)
+
+
+def _role(case: Case, name: str) -> Any:
+    return case.layers.get(name.partition("/")[2], {}).get("role")
 
 
 def in_use(task: Task) -> Observations | None:

@@ -70,6 +70,12 @@ def test_held_out_gauges_and_references_are_never_in_the_evidence(task):
     assert seen.of("reference") == {}
 
 
+def test_what_judges_is_never_evidence(task):
+    seeing = Task.of(task.as_entries() | {"sources": ["small/truth"]})
+    with pytest.raises(Invalid, match="source small/truth: judges its case; name it with role: reference"):
+        evidence(seeing)
+
+
 def test_a_digest_follows_the_content(small, home):
     before = digest("small/truth")
     assert digest("small/satellite") == before  # one file
