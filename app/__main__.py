@@ -197,7 +197,7 @@ def score(options: argparse.Namespace) -> int:
         return 0
     print(f"{asked.id} at the gauges held out from the method, in mm/h, with 95% intervals over gauges")
     show(side_by_side(rows), False)
-    print(f"\n{asked.task.method}, judged by the gauges at the grades of rain")
+    print(f"\n{asked.task.method}, judged by the gauges, at the grades of rain of the CMA")
     show(at_thresholds(rows, asked.task.method), False)
     print()
     print("\n".join(f"- {each}" for each in sentences(rows)))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 HEADLINE = ("CRPS", "MAE of the mean", "bias of the mean", "RMSE of the mean")
 HEADLINE += ("correlation of the mean", "spread/skill")
-AT_THRESHOLDS = ("Brier", "reliability part", "resolution part", "area under ROC", "POD", "FAR", "CSI", "ETS")
+AT_THRESHOLDS = ("events", "Brier", "reliability part", "resolution part", "area under ROC")
+AT_THRESHOLDS += ("POD", "FAR", "CSI", "ETS")
 
 
 def scores(store: Store, run: Run) -> list[dict[str, Any]]:
@@ -107,12 +108,18 @@ def side_by_side(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def at_thresholds(rows: Sequence[dict[str, Any]], method: str) -> list[dict[str, Any]]:
-    """A row a threshold that was reached, a column a metric, judged by the gauges."""
-    table: dict[float, dict[str, Any]] = {}
-    for row in rows:
-        if row["judged by"] == "gauges" and row["method"] == method and row["metric"] in AT_THRESHOLDS:
-            one = table.setdefault(row["threshold"], {"from mm/h": row["threshold"]})
-            one[row["metric"]] = row["value"]
+    """A row a grade of rain that was reached, as China's meteorological service names them, a column a
+    metric, judged by the gauges; ``events`` is how many reports reached it."""
+    from engine.diagnostics.tally import GRADE_NAMES
+
+    mine = [row for row in rows if row["judged by"] == "gauges" and row["method"] == method]
+    mine = [row for row in mine if row["metric"] in AT_THRESHOLDS]
+    graded = zip(dict.fromkeys(row["threshold"] for row in mine), GRADE_NAMES, strict=False)
+    table: dict[float, dict[str, Any]] = {
+        threshold: {"grade": name, "from mm/h": threshold} for threshold, name in graded
+    }
+    for row in mine:
+        table[row["threshold"]][row["metric"]] = row["value"]
     return [one for one in table.values() if one["POD"] == one["POD"]]
 
 

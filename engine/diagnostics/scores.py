@@ -144,7 +144,8 @@ def _contingency(cases: np.ndarray) -> dict[str, np.ndarray]:
         "total_count": cases.sum((1, 2)),
     }
     table = BasicContingencyManager({name: xr.DataArray(each, dims="draw") for name, each in counts.items()})
-    return {name: getattr(table, of)().values for name, of in CONTINGENCY.items()}
+    found = {name: getattr(table, of)().values for name, of in CONTINGENCY.items()}
+    return {"events": warned[:, 1] + silent[:, 1]} | found
 
 
 def _by_scale(judged: Tally) -> Iterator[Row]:

@@ -43,6 +43,9 @@ GRADES = {
 }
 
 
+GRADE_NAMES = ("light", "moderate", "heavy", "rainstorm", "heavy rainstorm", "extreme rainstorm")
+
+
 def grades(interval: str) -> tuple[float, ...]:
     """The CMA grades in mm/h, those of the longest duration that the interval reaches (or of one hour)."""
     hours = pd.Timedelta(interval).total_seconds() / 3600

@@ -45,6 +45,8 @@ def test_scores_are_flat_rows_by_every_judge(judged, small):
     assert all("(" in row["CRPS"] for row in table)
     grades = at_thresholds(rows, "kriging")
     assert [row["from mm/h"] for row in grades][:2] == [0.1, 1.6]
+    assert [row["grade"] for row in grades][:2] == ["light", "moderate"]
+    assert grades[0]["events"] > grades[1]["events"] > 0
     told = sentences(rows)
     assert any("gauges, 25% drawn gauge by gauge, seed 0" in each for each in told)
     assert any(f"kriging against {small}/satellite" in each for each in told)
