@@ -1,0 +1,282 @@
+"""Train a prior: `python scripts/train.py RUN.yaml`. It resumes where it was stopped.
+
+A run says which files to learn from and how (`assets/training`); files are looked for beside the YAML, then
+in RAINLOOM_DATA. The network is taught by the loss of `engine.denoise.Karras` alone: what it was given,
+noised at a random level, back without the noise. Noise levels are log-normal and stratified: a batch has
+one of each of its strata. What is kept is a running mean of the weights.
+
+Every part of a step is keyed by its number: after a stop the same command goes on from its checkpoint in
+build/ as if it had not stopped. Where there is none, ``--start`` begins from the weights of an earlier run.
+The rate stays level until the last fifth of the steps, so a run can be made longer (``--steps``) until it
+cools. The device is a GPU if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import environment  # noqa: E402
+
+if __name__ == "__main__":
+    environment.enter()
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.optim import swa_utils  # noqa: E402
+from training.corpus import Hours, gathered, parted  # noqa: E402
+
+from engine.denoise import Karras  # noqa: E402
+from engine.fields import Box, Grid  # noqa: E402
+from engine.networks.points import Points, spacing_km  # noqa: E402
+from engine.observe import points  # noqa: E402
+from engine.tasks import entries  # noqa: E402
+from engine.transforms import Log  # noqa: E402
+from engine.values import Invalid, plain_yaml  # noqa: E402
+
+KEPT, WARM_UP, EVERY = 0.9995, 500, 500
+COOLING = 0.2  # share of the steps over which the rate falls to nothing; before, a run may be made longer
+MEAN, SPREAD = 0.3, 1.6  # of ln sigma: what is large shows at high noise
+SCATTERED = 0.2  # share of the batches that are a random quarter of a finer tile's cells
+ENTRIES = ("title", "seed", "sources", "hold_out", "turned", "network", "tile", "batch", "steps", "rate")
+LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Batches:
+    """Latent tiles, in order of the step."""
+
+    def __init__(self, run: dict[str, Any], sources: list[Hours], trace: float, top: float) -> None:
+        self.run, self.sources, self.log = run, sources, Log(trace, top)
+        self.shift, self.scale = 0.0, 1.0
+
+    def fit(self, tiles: int = 400) -> None:
+        """Shift and scale that bring the latent tiles to mean zero and variance one."""
+        rng, seen = np.random.default_rng(0), []
+        for _ in range(tiles // self.run["batch"] + 1):
+            latent, known, *_ = self.tiles(rng, self.run["tile"])
+            seen.append(latent[known > 0])
+        values = torch.cat(seen)
+        self.shift, self.scale = float(values.mean()), float(values.std())
+
+    def tiles(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latent fields, what is known of them, their labels and spacings."""
+        found, labels, spacings = [], [], []
+        while len(found) < self.run["batch"]:
+            number = int(rng.integers(len(self.sources)))
+            source = self.sources[number]
+            multiple = int(rng.choice(source.multiples))
+            tile = source.tile(rng, size, multiple)
+            if tile is None:
+                continue
+            if self.run.get("turned"):
+                tile = np.rot90(tile[:, ::-1] if rng.random() < 0.5 else tile, int(rng.integers(4)))
+            found.append(np.ascontiguousarray(tile))
+            labels.append(number)
+            spacings.append(spacing_km(source.step * multiple))
+        rain = torch.from_numpy(np.stack(found))
+        known = torch.isfinite(rain).float()
+        latent = (self.log.forward(torch.nan_to_num(rain)) - self.shift) / self.scale
+        return latent * known, known, torch.tensor(labels), torch.tensor(spacings)
+
+
+def levels(count: int, generator: torch.Generator) -> Tensor:
+    """Log-normal, one of each of ``count`` equally likely strata."""
+    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return torch.exp(MEAN + SPREAD * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
+
+
+def loss(
+    denoiser: Karras, batch: tuple, sigma: Tensor, generator: torch.Generator, scattered: bool
+) -> Tensor:
+    latent, known, label, spacing = batch
+    about: dict[str, Any] = {"known": known}
+    if scattered:
+        size = latent.shape[-1]
+        chosen = torch.randperm(size * size, generator=generator)[: size * size // 4].to(latent.device)
+        # A lattice of twice the spacing lies under the fine cells, centred between four of them.
+        row, column = (((chosen // size) - 0.5) / 2, ((chosen % size) - 0.5) / 2)
+        under = Grid(Box(0, 0, size // 2, size // 2), 1.0)
+        places = points(under, row.cpu().numpy() + 0.5, column.cpu().numpy() + 0.5)
+        latent, known = (each.flatten(1)[:, chosen] for each in (latent, known))
+        about, spacing = {"known": known, "places": places}, spacing * 2
+    noise = torch.randn(latent.shape, generator=generator).to(latent.device)
+    sigma = sigma.to(latent.device)
+    wide = sigma.reshape(-1, *(1,) * (latent.ndim - 1))
+    noised = (latent + wide * noise) * known
+    total = (wide**2 + 1).sqrt()
+    said = denoiser.network(noised / total, sigma.log() / 4, label, spacing, **about)
+    # In Karras' scaling the target of the network is (x - c_skip x_t) / c_out, of variance one at any level.
+    target = (latent - noised / total**2) * total / wide
+    return (((said - target) ** 2) * known).sum() / known.sum()
+
+
+class Training:
+    """What goes on from step to step, and survives a stop."""
+
+    def __init__(self, run: dict[str, Any], batches: Batches, checkpoint: Path, device: str) -> None:
+        torch.manual_seed(run["seed"])
+        self.run, self.batches, self.checkpoint, self.device, self.done = run, batches, checkpoint, device, 0
+        self.denoiser = Karras(Points(len(batches.sources), **run["network"])).to(device)
+        self.mean = swa_utils.AveragedModel(self.denoiser, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(KEPT))
+        self.optimiser = torch.optim.AdamW(
+            self.denoiser.parameters(), run["rate"], (0.9, 0.99), weight_decay=0.0
+        )
+        self.parts = {"denoiser": self.denoiser, "mean": self.mean, "optimiser": self.optimiser}
+        self.curve: list[float] = []
+
+    def step(self) -> float:
+        rng = np.random.default_rng([self.run["seed"], self.done])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        left = (self.run["steps"] - self.done) / (COOLING * self.run["steps"])
+        rate = min(1.0, (self.done + 1) / WARM_UP, left)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.run["rate"] * rate
+        scattered = rng.random() < SCATTERED
+        batch = tuple(each.to(self.device) for each in self.batches.tiles(rng, self.run["tile"]))
+        sigma = levels(self.run["batch"], generator)[torch.randperm(self.run["batch"], generator=generator)]
+        with torch.autocast(
+            self.device, torch.bfloat16
+        ):  # products in half the time, sums in single precision
+            missed = loss(self.denoiser, batch, sigma, generator, scattered)
+        self.optimiser.zero_grad()
+        missed.backward()
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self.optimiser.step()
+        self.mean.update_parameters(self.denoiser)
+        self.done += 1
+        return float(missed.detach())
+
+    @property
+    def kept(self) -> Karras:
+        found = self.mean.module
+        assert isinstance(found, Karras)
+        return found
+
+    def save(self) -> None:
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        kept = {name: part.state_dict() for name, part in self.parts.items()}
+        about = {
+            "done": self.done,
+            "curve": self.curve,
+            "shift": self.batches.shift,
+            "scale": self.batches.scale,
+        }
+        fresh = self.checkpoint.with_suffix(".new")
+        torch.save(kept | about, fresh)
+        fresh.replace(self.checkpoint)
+
+    def resume(self) -> None:
+        kept = torch.load(self.checkpoint, weights_only=True)
+        self.done, self.curve = kept["done"], kept["curve"]
+        self.batches.shift, self.batches.scale = kept["shift"], kept["scale"]
+        for name, part in self.parts.items():
+            part.load_state_dict(kept[name])
+
+    def begin(self, weights: Path) -> None:
+        """From the weights of an earlier run, and its latent."""
+        with safe_open(weights, "pt") as file:
+            about = file.metadata()
+            kept = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        for part in (self.denoiser, self.kept):
+            part.load_state_dict(kept)
+        self.batches.shift, self.batches.scale = json.loads(about["shift"]), json.loads(about["scale"])
+
+
+def judged(denoiser: Karras, batches: Batches, count: int = 8) -> dict[str, float]:
+    """The loss at each noise level, on tiles held out, always the same."""
+    found = {}
+    for sigma in LEVELS:
+        generator, total = torch.Generator().manual_seed(1), 0.0
+        for number in range(count):
+            batch = batches.tiles(np.random.default_rng([7, number]), batches.run["tile"])
+            with torch.no_grad():
+                total += float(loss(denoiser, batch, torch.full((len(batch[0]),), sigma), generator, False))
+        found[f"{sigma:g}"] = round(total / count, 5)
+    return found
+
+
+def files(pattern: str, beside: Path) -> list[Path]:
+    for base in (beside, Path(os.environ.get("RAINLOOM_DATA", ROOT.parent / "shared" / "data"))):
+        if found := sorted((base / pattern).parent.glob(Path(pattern).name)):
+            return found
+    raise Invalid(f"no {pattern}; set RAINLOOM_DATA to the folder of real files")
+
+
+def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Training, Batches]:
+    """A run as far as it is, and the batches that judge it."""
+    run = entries("run", plain_yaml(path.read_bytes(), str(path)), ENTRIES)
+    if lacking := [name for name in ENTRIES if name not in run]:
+        raise Invalid(f"{path}: {lacking[0]} is missing")
+    run["steps"] = steps or run["steps"]
+    corpus, held_out = ROOT / "build" / "corpus", pd.Timedelta(run["hold_out"])
+    whole = [gathered(each, files(each["files"], path.parent), corpus) for each in run["sources"]]
+    parts = [parted(each, held_out) for each in whole]  # pyright: ignore[reportArgumentType]
+    batches, held = (Batches(run, [each[side] for each in parts], 0.1, 150.0) for side in (0, 1))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    training = Training(run, batches, ROOT / "build" / f"{path.stem}.pt", device)
+    if training.checkpoint.exists():
+        training.resume()
+    else:
+        batches.fit()
+        if weights:
+            training.begin(weights)
+    held.shift, held.scale = batches.shift, batches.scale
+    return training, held
+
+
+def teach(training: Training, held: Batches, minutes: float) -> None:
+    """Go on to the end, or for so long; tell now and then how well it does."""
+    begun, first, running, steps = time.monotonic(), training.done, [], training.run["steps"]
+    while training.done < steps and time.monotonic() - begun < 60 * minutes:
+        running.append(training.step())
+        if training.done % EVERY:
+            continue
+        training.curve.append(float(np.mean(running)))
+        running.clear()
+        training.save()
+        spent = time.monotonic() - begun
+        left = spent / (training.done - first) * (steps - training.done) / 3600
+        told = f"{spent:6.0f} s  step {training.done}  loss {training.curve[-1]:.4f}"
+        print(f"{told}  held out {judged(training.kept, held, 2)}  {left:.1f} h left", flush=True)
+    training.save()
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parse.add_argument("run", type=Path)
+    parse.add_argument("--steps", type=int)
+    parse.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, to go on later")
+    parse.add_argument("--start", type=Path, help="weights of an earlier run to begin from")
+    parse.add_argument("--to", type=Path, help="where the weights go, at the end")
+    chosen = parse.parse_args()
+    try:
+        training, held = prepared(chosen.run, chosen.steps, chosen.start)
+    except (Invalid, OSError) as refused:
+        sys.exit(f"train: {refused}")
+    teach(training, held, chosen.minutes)
+    if chosen.to:
+        weights = {name: value.half().cpu() for name, value in training.kept.state_dict().items()}
+        card = {"run": training.run, "steps": training.done, "shift": held.shift, "scale": held.scale}
+        card |= {"files": {name: key for each in held.sources for name, key in each.files.items()}}
+        card |= {
+            "held out": [str(each.times[0]) for each in held.sources],
+            "loss held out": judged(training.kept, held),
+        }
+        save_file(weights, chosen.to, {name: json.dumps(value) for name, value in card.items()})
+
+
+if __name__ == "__main__":
+    main()
