@@ -157,7 +157,9 @@ def unpacked(stream: IO[bytes], where: str) -> bytes:
             found += piece
             if len(found) > MOST_UNPACKED:
                 raise Invalid(f"{where}: unpacks to more than {MOST_UNPACKED / 1e6:.0f} MB; split it")
-    except BROKEN:
+    except BROKEN as error:
+        if isinstance(error, Invalid):
+            raise
         raise Invalid(f"{where}: cannot be unpacked; fetch it again") from None
     return bytes(found)
 
