@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import fetching
-from app.meter import follow
-from app.reports import at_thresholds, findings, listed, scores, sentences, side_by_side, told
-from engine.diagnostics.tables import Table
+from app.meter import follow, waiting
+from app.reports import at_thresholds, blocks, findings, listed, scores, sentences, side_by_side, table, told
 from engine.values import Invalid
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
 ENDED = {"done": 0, "failed": 1, "cancelled": 3, "interrupted": 3}
 
 
-def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def show(rows: Sequence[dict[str, Any]], as_json: bool, as_text: Callable = table) -> None:
     if as_json:
         finite = [{key: None if value != value else value for key, value in row.items()} for row in rows]
         print(json.dumps(finite, default=str))
     else:
-        print(Table.of(rows).text() if rows else "none yet")
+        print(as_text(rows) if rows else "none yet")
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -207,7 +206,8 @@ def score(options: argparse.Namespace) -> int:
 def inspect(options: argparse.Namespace) -> int:
     from engine.findings import report
 
-    found = report(options.file, options.reader, **told(options.told))
+    with waiting(options.file):
+        found = report(options.file, options.reader, **told(options.told))
     print(json.dumps(asdict(found)) if options.json else findings(found))
     if found.refused:
         raise Invalid(found.refused)
@@ -215,12 +215,12 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def list_sources(options: argparse.Namespace) -> int:
-    show(listed(), options.json)
+    show(listed(), options.json, blocks)
     return 0
 
 
 def fetch(options: argparse.Namespace) -> int:
-    show(fetching.rows(options), options.json)
+    show(fetching.rows(options), options.json, table if options.archive else blocks)
     return 0
 
 

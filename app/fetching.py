@@ -69,11 +69,12 @@ def _asked(options: argparse.Namespace) -> Asked:
     from engine.archives import Asked, remote_named
     from engine.fields import Box, Period
 
+    interval = remote_named(options.archive).interval
     lacking = [f"--{name}" for name in ("domain", "start", "end") if not getattr(options, name)]
     if lacking:
         raise Invalid(f"fetch: give {', '.join(lacking)}; see rainloom fetch --help")
     box = Box.of(" ".join(options.domain))
-    period = Period(options.start, options.end, remote_named(options.archive).interval)
+    period = Period(options.start, options.end, interval)
     wanted = tuple(each.strip() for each in options.variables.split(",") if each.strip())
     return Asked(box, period, wanted)
 
@@ -94,4 +95,8 @@ def _archives() -> list[dict[str, Any]]:
 
 
 def _row(part: Part, there: bool) -> dict[str, Any]:
-    return {"part": part.name, "MB": 0.0 if there else round(part.size / 1e6, 1), "in the cache": there}
+    return {
+        "part": part.name,
+        "MB": 0.0 if there else round(part.size / 1e6, 1),
+        "in the cache": "yes" if there else "no",
+    }

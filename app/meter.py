@@ -1,10 +1,13 @@
-"""A run's progress on standard error: a bar with the time left on a terminal, a line a tenth elsewhere."""
+"""Progress on standard error. Of a run: a bar with the time left on a terminal, a line a tenth elsewhere.
+Of a source that takes long to read: for how long it has been read."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,12 +15,15 @@ if TYPE_CHECKING:
     from engine.runs import Run, Store
 
 LOOK = 0.1  # s
+PATIENCE = 5.0  # s
 
 
 def follow(store: Store, runner: Runner, begin: Callable[[], Run]) -> tuple[Run, bool]:
     """Show a run until it ends; Ctrl-C cancels it. The run as it ended, and whether it was stopped so."""
     try:
-        asked, meter, stopped = begin(), Meter(), False
+        with waiting("its sources"):
+            asked = begin()
+        meter, stopped = Meter(), False
         while (now := store.get(asked.id)).under_way:
             try:
                 meter.show(now)
@@ -32,6 +38,27 @@ def follow(store: Store, runner: Runner, begin: Callable[[], Run]) -> tuple[Run,
         return now, stopped
     finally:
         runner.close()
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say every few seconds what is waited for."""
+    begun, over, live = time.monotonic(), threading.Event(), sys.stderr.isatty()
+    start, end = ("\r\033[K", "") if live else ("", "\n")
+
+    def tell() -> None:
+        while not over.wait(PATIENCE):
+            text = f"reading {what}, for {time.monotonic() - begun:.0f} s"
+            print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+        print(start, end="", file=sys.stderr, flush=True)
 
 
 class Meter:

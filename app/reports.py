@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.catalogue import catalogues
 from engine.diagnostics.tables import Table
 from engine.fields import Box, Observations
-from engine.values import Invalid, number
+from engine.values import Invalid, brief, number, plain_yaml
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 HEADLINE = ("CRPS", "MAE of the mean", "bias of the mean", "RMSE of the mean")
 HEADLINE += ("correlation of the mean", "spread/skill")
+MOST_ROWS = 30  # of a section of a report on a source
+NUMBERS = ("step", "zr_a", "zr_b", "north", "west", "tip")  # what a reader is told as a number
+LISTS = ("columns", "missing", "cumulative")  # and what as YAML: columns='{rain: RR}' missing=-1
 AT_THRESHOLDS = ("events", "Brier", "reliability part", "resolution part", "area under ROC")
 AT_THRESHOLDS += ("POD", "FAR", "CSI", "ETS")
 
@@ -28,7 +33,7 @@ def scores(store: Store, run: Run) -> list[dict[str, Any]]:
     """The ensemble and its raw backgrounds at the gauges held out, judged by these gauges, and by the truth
     at the same places where there is one; and how far these gauges are independent of those in use."""
     from engine.diagnostics.scores import at_gauges
-    from engine.given import held_out, in_use, references
+    from engine.given import cut, held_out, in_use, references
     from engine.sources import field_of
 
     gauges, used = held_out(run.task), in_use(run.task)
@@ -36,7 +41,8 @@ def scores(store: Store, run: Run) -> list[dict[str, Any]]:
         advice = "set gauges.hold_out: 0.2, or if it was set, another seed or names"
         raise Invalid(f"score: run {run.id} held no gauges out; {advice}")
     backgrounds = [use.name for use in run.task.sources if use.role == "background"]
-    raw = {name: field_of(name).sel(time=run.task.period.times) for name in backgrounds}
+    domain, period = run.task.domain, run.task.period
+    raw = {name: cut(name, field_of(name), domain, period) for name in backgrounds}
     judges = {"gauges": gauges}
     judges |= {name: Observations(at_gauges(rain, gauges)) for name, rain in references(run.task).items()}
     ensemble = store.ensemble(run.id).load()
@@ -135,15 +141,28 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 def findings(report: Report) -> str:
     """The report on a source as tables and sentences."""
-    parts = [f"{title}\n{Table.of(rows).text()}" for title, rows in report.sections.items() if rows]
+    parts = [f"{title}\n{_section(rows)}" for title, rows in report.sections.items() if rows]
     for title, lines in (("how it was read", report.notes), ("warnings", report.warnings)):
         if lines:
             parts.append("\n".join([title, *(f"- {each}" for each in lines)]))
     if report.entry:
-        parts.append(f"for sources.yaml, as a task does not say how a file is read\n{report.entry.rstrip()}")
+        where = f"for {catalogues()[0]}, as a task does not say how a file is read"
+        parts.append(f"{where}\n{report.entry.rstrip()}")
     if report.task:
         parts.append(f"for a task\n{report.task.rstrip()}")
     return "\n\n".join(parts)
+
+
+def _section(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table; of very many variables one of each that is of use, rain first."""
+    if len(rows) <= MOST_ROWS:
+        return Table.of(rows).text()
+    known = {row.get("taken for", ""): row for row in reversed(rows)}
+    used = [row for taken, row in known.items() if taken not in ("", "other", "not used")]
+    few = (
+        sorted(used, key=lambda row: not row["taken for"].startswith("rain"))[:MOST_ROWS] or rows[:MOST_ROWS]
+    )
+    return f"{Table.of(few).text()}\nand {len(rows) - len(few)} more, which --json lists"
 
 
 def told(pairs: Sequence[str]) -> dict[str, Any]:
@@ -152,9 +171,22 @@ def told(pairs: Sequence[str]) -> dict[str, Any]:
     for each in pairs:
         key, equals, value = each.partition("=")
         if not (key and equals and value):
-            raise Invalid(f"inspect: got {each!r}; tell it as unit=mm, stamp=start or interval=1h")
-        found[key] = Box.of(value) if key == "box" else number(key, value) if key == "step" else value
+            several = "; several files are one source as a pattern in quotes: 'radar/*.nc'"
+            advice = several if os.path.exists(each) else "; tell it as unit=mm, stamp=start or interval=1h"
+            raise Invalid(f"inspect: got {each!r}{advice}")
+        found[key] = _value(key, value)
     return found
+
+
+def _value(key: str, text: str) -> Any:
+    if key == "box":
+        return Box.of(text)
+    if key in NUMBERS:
+        return number(key, text)
+    value = plain_yaml(text, f"inspect: {key}") if key in LISTS else text
+    if key == "columns" and not isinstance(value, Mapping):
+        raise Invalid(f"inspect: got columns {brief(text)}; give them as columns='{{rain: RR}}'")
+    return value
 
 
 def listed() -> list[dict[str, Any]]:
@@ -164,15 +196,31 @@ def listed() -> list[dict[str, Any]]:
     return [
         {
             "source": one.name,
+            "there": "yes" if _there(one.path) else "no",
             "what it is": one.title,
             "path": one.path,
-            "there": "yes" if _there(one.path) else "no",
             "told": ", ".join(f"{key} {value}" for key, value in one.told.items()),
             "licence": one.licence,
             "credentials": one.credentials and f"{one.credentials}{_whether_set(one.credentials)}",
         }
         for one in known().values()
     ]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return Table.of(rows).text()
+
+
+def blocks(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows too wide for a table: what each is called, and below it what is known of it."""
+    lines = []
+    for row in rows:
+        first, *rest = [(name, str(value)) for name, value in row.items() if value]
+        lines += ["", first[1]]
+        for name, value in rest:
+            wrapped = textwrap.wrap(value, 76, break_long_words=False, break_on_hyphens=False)
+            lines += [f"  {name if at == 0 else '':<12}  {line}" for at, line in enumerate(wrapped)]
+    return "\n".join(lines).lstrip("\n")
 
 
 def _there(path: str) -> bool:

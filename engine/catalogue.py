@@ -6,7 +6,7 @@ holds an entry an archive::
     radar:
       path: /archive/radar/**/*.h5     # a file, a folder or a pattern; from this file's folder if relative
       title: National radar, five minutes
-      unit: mm                         # what the reader is told: unit, stamp, interval, variable, ...
+      unit: mm                         # what a reader can be told: unit, stamp, interval, variable, ...
       stamp: start
       independent: true                # of gauges
       licence: CC BY 4.0
@@ -21,16 +21,22 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from engine import home
 from engine.tasks import entries
 from engine.values import Invalid, brief, plain_yaml
 
-TOLD = ("unit", "stamp", "interval", "variable", "box", "start", "step")
+TOLD = ("unit", "stamp", "interval", "variable", "box", "start", "step", "missing", "level", "grid", "run")
+TOLD += ("zr_a", "zr_b", "north", "west")  # of radar, and of pictures without a place
+TOLD += ("places", "columns", "date_order", "zone", "decimal", "cumulative", "tip")  # of tables of gauges
+SECRET = re.compile("pass|token|key|secret|user", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 LONGEST_WORD = 20  # of a variable's name; a key is one long word
@@ -76,9 +82,13 @@ def entry(name: str) -> Entry | None:
 def _read(path: Path, changed: int) -> tuple[Entry, ...]:
     if path.stat().st_size > MOST_BYTES:
         raise Invalid(f"{path}: is no catalogue; it has more than {MOST_BYTES} bytes")
-    listed = plain_yaml(path.read_bytes(), str(path))
+    text = path.read_bytes()
+    listed = plain_yaml(text, str(path)) or {}
     if not isinstance(listed, Mapping):
         raise Invalid(f"{path}: got {brief(listed)}; give entries such as radar: {{path: /archive/radar}}")
+    names = Counter(each.value for each, _ in getattr(yaml.compose(text, yaml.SafeLoader), "value", ()))
+    if twice := [str(name) for name, count in names.items() if count > 1]:
+        raise Invalid(f"{path}: {brief(twice[0])[1:-1]} stands twice; give each entry a name of its own")
     return tuple(_checked(str(name), told, path) for name, told in listed.items())
 
 
@@ -87,22 +97,26 @@ def _checked(name: str, told: Any, path: Path) -> Entry:
     if not NAME.fullmatch(name):
         raise Invalid(f"{where}: is no name; give letters, digits, dot, dash and underscore")
     own = [each.name for each in fields(Entry) if each.name not in ("name", "listed", "told")]
-    if isinstance(told, Mapping) and (secret := {"password", "token", "key", "secret", "user"} & set(told)):
-        raise Invalid(f"{where}.{min(secret)}: secrets are not kept here; {_advice()}")
+    if isinstance(told, str):
+        raise Invalid(f"{where}: got text alone; write it as {brief(name)[1:-1]}: {{path: ...}}")
+    secrets = [str(key) for key in told if SECRET.search(str(key))] if isinstance(told, Mapping) else []
+    if secrets:
+        raise Invalid(f"{where}.{brief(secrets[0])[1:-1]}: secrets are not kept here; {_advice()}")
     given = entries(where, told, (*own, *TOLD))
     if not isinstance(given.get("path"), str) or not given["path"].strip():
         raise Invalid(f"{where}.path: got {brief(given.get('path'))}; give a file, a folder or a pattern")
-    if re.search(r"//[^/]*:[^/]*@", given["path"]):
-        raise Invalid(f"{where}.path: holds a user's password; {_advice()}")
+    if "://" in given["path"]:  # not repeated: a password may stand in it
+        raise Invalid(f"{where}.path: is an address; give a file, a folder or a pattern on this machine")
     if given.get("independent") not in (None, True, False):
         raise Invalid(f"{where}.independent: got {brief(given['independent'])}; give true or false")
     credentials = given.get("credentials") or ""
     if credentials and not _names_a_variable(credentials):
         raise Invalid(f"{where}.credentials: looks like a secret; {_advice()}")
-    for key in ("reader", "title", "licence", "unit", "variable"):
+    for key in ("reader", "title", "licence", "unit", "variable", "places"):
         if not isinstance(given.get(key, ""), str):
             raise Invalid(f"{where}.{key}: got {brief(given[key])}; give text")
-    given["path"] = str(path.parent / Path(given["path"]).expanduser())
+    for key in {"path", "places"} & set(given):
+        given[key] = str(path.parent / Path(given[key]).expanduser())
     settings = {key: given.pop(key) for key in TOLD if key in given}
     return Entry(name, listed=path, told={key: _plain(value) for key, value in settings.items()}, **given)
 
@@ -123,4 +137,4 @@ def _advice() -> str:
 
 def _plain(value: Any) -> Any:
     """A time as it was written: YAML reads 2020-01-01 as a date."""
-    return value if isinstance(value, str | int | float | list) else str(value)
+    return value if isinstance(value, str | int | float | list | dict) else str(value)

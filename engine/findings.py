@@ -11,20 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-import yaml
 
 from engine import catalogue
-from engine.fields import Box, Grid, Observations
+from engine.fields import Box, Observations
+from engine.intervals import MONTH
 from engine.quantities import RAIN, notes
 from engine.reading.collected import files, gaps
 from engine.sources import alone, existing, layer, reader_named, reader_of
 from engine.sources.cases import locate
+from engine.usage import cells_of, entry_of, lasts_of, task_of
 from engine.values import Invalid, spelled
 
 SAMPLE = 10**7  # cells that are looked at of a field that is read as it is asked for
@@ -69,10 +69,8 @@ class Figures:
 
 def report(name: str, reader: str | None = None, **about: Any) -> Report:
     """The report on a source: a layer, an archive of the catalogue, or a path."""
-    kind = _kind(name, reader)
-    sections = {"what it is": [_row("kind", kind)]}
-    if variables := _variables(name, reader):
-        sections["variables"] = variables
+    kind, variables = _kind(name, reader)
+    sections = {"what it is": [_row("kind", kind)]} | ({"variables": variables} if variables else {})
     try:
         found = layer(name, reader, **about)
         figures = looked_over(found)
@@ -86,8 +84,8 @@ def report(name: str, reader: str | None = None, **about: Any) -> Report:
     if "time" in values.dims:
         sections["period"] = list(_period(values))
     sections["values"] = list(_values(values, figures))
-    entry, used = _entry(name, reader, about)
-    task = "" if "time" not in values.dims else _task(used, found)
+    entry, used = entry_of(name, reader, about)
+    task = "" if "time" not in values.dims or lasts_of(values) == MONTH else task_of(used, found)
     return Report(name, sections, notes(values), list(doubts(found, figures)), task, entry)
 
 
@@ -138,7 +136,7 @@ def doubts(found: Found, figures: Figures) -> Iterator[str]:
     if "time" in values.dims:
         if values.sizes["time"] < 2:
             yield "it holds a single time"
-        yield from gaps(values.time.values, values.attrs["interval"])
+        yield from _uneven(values)
     if values.name == RAIN and "time" in values.dims:
         yield from _doubts_of_rain(values, figures)
     if isinstance(found, Observations) and np.ptp(found.lon) > 180:
@@ -147,9 +145,20 @@ def doubts(found: Found, figures: Figures) -> Iterator[str]:
         yield "a gauge lies at 0, 0: its place is not known"
 
 
+def _uneven(values: xr.DataArray) -> Iterator[str]:
+    """What its times lack, or keep from a task."""
+    if lasts_of(values) != MONTH:
+        yield from gaps(values.time.values, values.attrs["interval"])
+        return
+    yield "its months are not equally long, and the steps of a task are: it can be looked at, not used in one"
+    if lacking := int((np.diff(values.time.values.astype("M8[M]").astype(int)) - 1).sum()):
+        yield f"{lacking} of its months are absent"
+
+
 def _doubts_of_rain(values: xr.DataArray, figures: Figures) -> Iterator[str]:
-    lasts: Any = pd.Timedelta(values.attrs["interval"])
-    hours = lasts / pd.Timedelta("1h")
+    month = lasts_of(values) == MONTH
+    lasts: Any = pd.Timedelta("730h") if month else lasts_of(values)
+    hours, spelt = lasts / pd.Timedelta("1h"), "a month" if month else spelled(lasts)
     found = values.attrs.get("units_found", "the unit")
     most = RECORD * hours ** (GROWTH - 1)
     if figures.low < 0:
@@ -157,7 +166,7 @@ def _doubts_of_rain(values: xr.DataArray, figures: Figures) -> Iterator[str]:
     if figures.high > most:
         yield (
             f"its highest value, {figures.high:.4g} mm/h at {figures.at}, is more than was ever measured in "
-            f"{spelled(lasts)} ({most:.3g}): was {found} the unit, and {spelled(lasts)} the interval?"
+            f"{spelt} ({most:.3g}): was {found} the unit, and {spelt} the interval?"
         )
     elif figures.high > ABSURD:
         why = "hail, a bad gauge, or a mark of what is missing"
@@ -171,30 +180,24 @@ def _doubts_of_rain(values: xr.DataArray, figures: Figures) -> Iterator[str]:
         yield f"it never rains more than {figures.high:.2g} mm/h: was {found} the unit?"
 
 
-def _kind(name: str, reader: str | None) -> str:
+def _kind(name: str, reader: str | None) -> tuple[str, list[dict[str, str]]]:
+    """Who reads a source, and what stands in its file beside rain, if that reader can tell."""
     if found := locate(name):
-        return f"a layer of {found.title}"
-    if reader:
-        return reader_named(reader).TITLE
+        return f"a layer of {found.title}", []
     entry = catalogue.entry(name)
-    if entry and entry.reader:
-        return reader_named(entry.reader).TITLE
-    place = existing(entry.path if entry else name)
-    return reader_of(place).TITLE if alone(place) else f"{len(files(place))} files"
-
-
-def _variables(name: str, reader: str | None) -> list[dict[str, str]]:
-    """What stands in a file beside its rain, if its reader can tell."""
-    entry = catalogue.entry(name)
-    if locate(name) or not alone(place := existing(entry.path if entry else name)):
-        return []
-    named = reader or (entry.reader if entry else None)
-    able = getattr(reader_named(named) if named else reader_of(place), "contents", None)
+    told = reader or (entry.reader if entry else None)
     try:
-        rows = able(place) if able else []
+        place = existing(entry.path if entry else name)
+        able = reader_named(told) if told else reader_of(place) if alone(place) else None
+    except Invalid as refused:
+        raise Invalid(f"{refused} (see {entry.name} in {entry.listed})" if entry else str(refused)) from None
+    if able is None:
+        return f"{len(files(place))} files", []
+    try:
+        rows = able.contents(place) if hasattr(able, "contents") else []
     except Exception:  # what is wrong with the file is told when it is read
-        return []
-    return [{str(key): _text(value) for key, value in dict(row).items()} for row in rows]
+        rows = []
+    return able.TITLE, [{str(key): _text(value) for key, value in dict(row).items()} for row in rows]
 
 
 def _identity(found: Found, about: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -206,30 +209,30 @@ def _identity(found: Found, about: dict[str, Any]) -> Iterator[dict[str, str]]:
         yield _row("as told", ", ".join(f"{key} {_text(value)}" for key, value in about.items()))
     for key, said in (("title", "title"), ("independent", "independent of gauges"), ("source", "source")):
         if key in values.attrs:
-            yield _row(said, str(values.attrs[key]))
+            text = str(values.attrs[key])
+            yield _row(said, {"true": "yes", "false": "no"}.get(text.lower(), text))
 
 
 def _place(found: Found) -> Iterator[dict[str, str]]:
     if isinstance(found, Observations):
         known = int(np.isfinite(found.elevation).sum())
-        yield _row("count", f"{len(found)} gauges, the elevation of {known} known")
+        gauges = "1 gauge" if len(found) == 1 else f"{len(found)} gauges"
+        yield _row("count", f"{gauges}, the elevation of {known} known")
         if len(found):
             box = [found.lon.min(), found.lat.min(), found.lon.max(), found.lat.max()]
             yield _row("between (west, south, east, north)", ", ".join(f"{each:.5g}" for each in box))
         return
-    lat, lon = found.lat.values, found.lon.values
     yield _row("cells", " x ".join(f"{size} {axis}" for axis, size in found.sizes.items() if axis != "time"))
-    steps = [np.ptp(axis) / (len(axis) - 1) for axis in (lat, lon)]
+    steps, edges = cells_of(found)
     same = math.isclose(*steps, rel_tol=1e-3)
     yield _row("step", f"{steps[0]:.5g} degrees" if same else f"{steps[0]:.5g} by {steps[1]:.5g} degrees")
-    edges = lon[0] - steps[1] / 2, lat[0] - steps[0] / 2, lon[-1] + steps[1] / 2, lat[-1] + steps[0] / 2
     yield _row("box (west, south, east, north)", ", ".join(f"{each:.7g}" for each in edges))
 
 
 def _period(values: xr.DataArray) -> Iterator[dict[str, str]]:
-    times, interval = values.indexes["time"], values.attrs["interval"]
-    first = times[0] - pd.Timedelta(interval)
-    yield _row("from", f"{first} UTC")
+    times: Any = values.indexes["time"]
+    interval = "a month" if lasts_of(values) == MONTH else values.attrs["interval"]
+    yield _row("from", f"{times[0] - lasts_of(values)} UTC")
     yield _row("to", f"{times[-1]} UTC")
     yield _row("intervals", f"{len(times)} of {interval}, each stamped with its end")
 
@@ -242,40 +245,6 @@ def _values(values: xr.DataArray, figures: Figures) -> Iterator[dict[str, str]]:
         yield _row("range", f"{figures.low:.4g} to {figures.high:.4g}, mean {figures.mean:.4g}")
         if values.name == RAIN:
             yield _row(f"wet (from {WET:g} mm/h)", f"{figures.wet:.1%}")
-
-
-def _entry(name: str, reader: str | None, about: dict[str, Any]) -> tuple[str, str]:
-    """The entry of the catalogue that a source needs to be read so again, and the name to use for it."""
-    if locate(name) or catalogue.entry(name):
-        return "", name
-    path = str(existing(name).resolve())
-    if not about and not reader:
-        return "", path
-    short = Path(path.replace("*", "").replace("?", "")).stem.strip(".-_[] ") or "archive"
-    told = {key: list(value) if isinstance(value, Box) else value for key, value in about.items()}
-    return _yaml({short: {"path": path} | ({"reader": reader} if reader else {}) | told}), short
-
-
-def _task(name: str, found: Found) -> str:
-    """What a task would say to use all of it."""
-    values = found.rain if isinstance(found, Observations) else found
-    times: Any = values.indexes["time"]
-    interval = values.attrs["interval"]
-    start = times[0] - pd.Timedelta(interval)
-    period = {"start": start.isoformat(), "end": times[-1].isoformat(), "step": interval}
-    if isinstance(found, Observations):
-        return _yaml({"period": period, "gauges": {"source": name, "hold_out": 0.2, "seed": 0}})
-    role = "background" if values.name == RAIN else "predictor"
-    task = {"period": period, "sources": [{"name": name, "role": role}]}
-    try:
-        grid = Grid.of(values)
-        return _yaml({"domain": [float(each) for each in grid.box], "step": float(grid.step)} | task)
-    except Invalid:  # cells that are not square, or reach beyond a pole: the task has a grid of its own
-        return _yaml(task)
-
-
-def _yaml(told: Any) -> str:
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, default_flow_style=None, width=1000)
 
 
 def _row(what: str, found: str) -> dict[str, str]:

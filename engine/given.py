@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from engine.fields import Box, Evidence, Observations, Period
-from engine.intervals import steady
+from engine.intervals import steady, stepped, stepped_gauges
 from engine.sources import digest, field_of, gauges_of, rooted
 from engine.sources.cases import Case, locate
 from engine.tasks import Task, Use
@@ -31,16 +31,17 @@ def absolute(task: Task) -> Task:
 
 
 def matching(name: str, rain: xr.DataArray, period: Period) -> None:
-    """Refuse a source whose intervals are not the task's: an hour's mean is not that of three."""
-    if steady(rain, f"source {name}") != period.step:
+    """Refuse a source whose intervals do not make the task's: the mean of three hours says nothing of one."""
+    if period.step % steady(rain, f"source {name}"):
         told = f"intervals of {rain.attrs['interval']}, the task of {period.interval}"
-        raise Invalid(f"source {name}: speaks of {told}; choose one")
+        raise Invalid(f"source {name}: speaks of {told}; choose a step that they make")
 
 
 def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:
-    """The part of a field in a period, over a box and two cells around it; missing where it says nothing."""
+    """The part of a field in a period, over a box and two cells around it; missing where it says nothing.
+    Finer intervals are brought to those of the period by their mean."""
     matching(name, rain, period)
-    times = period.times
+    times = replace(period, step=steady(rain, f"source {name}")).times
     known = rain.indexes["time"]
     if absent := sorted(set(times) - set(known)):
         raise Invalid(
@@ -60,7 +61,7 @@ def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray
         if centres[0] > low + step / 2 or centres[-1] < high - step / 2:
             part = part.pad({axis: (inside[0] - first, last - inside[-1])}, constant_values=np.nan)
             part = part.assign_coords({axis: centres[0] + step * np.arange(first, last + 1)})
-    return part
+    return stepped(name, part, period)
 
 
 def evidence(task: Task) -> Evidence:
@@ -138,7 +139,8 @@ def _side(task: Task, side: int) -> Observations | None:
         return None
     inside = gauges_of(task.gauges.source).inside(task.domain)
     matching(task.gauges.source, inside.rain, task.period)
-    chosen = inside.select(task.gauges.split(inside)[side]).at(task.period.times)
+    chosen = inside.select(task.gauges.split(inside)[side])
+    chosen = stepped_gauges(task.gauges.source, chosen, task.period).at(task.period.times)
     chosen.rain.attrs.pop("faults", None)  # a simulated network knows which of its gauges lie
     if not side and not np.isfinite(chosen.values).any():
         raise Invalid(f"gauges {task.gauges.source}: none in use reports inside the domain and the period")

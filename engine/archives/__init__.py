@@ -169,6 +169,9 @@ def plan(name: str, asked: Asked) -> list[tuple[Part, bool]]:
         raise Invalid(f"fetch: {remote.title} has no {lacking[0]}; it has {', '.join(remote.offers)}")
     if asked.period.step != pd.Timedelta(remote.interval):
         raise Invalid(f"fetch: {remote.title} has steps of {remote.interval}, not of {asked.period.interval}")
+    if asked.period.start != asked.period.start.floor(remote.interval):
+        start = asked.period.start.floor(remote.interval)
+        raise Invalid(f"fetch: {asked.period.start} is no whole {remote.interval}; start at {start}")
     fits((len(asked.quantities), len(asked.period.times), asked.cells(remote.step)), "fetch")
     return [(part, (cache(name) / part.name).exists()) for part in remote.parts(asked)]
 

@@ -44,6 +44,12 @@ class Place:
         """Whether these are a grid's, one for each row and one for each column."""
         return self.lat.ndim == 1
 
+    def as_grid(self) -> Place:
+        """The grid that a map is, if its places are one's, written out for each pixel."""
+        if not self.regular and _even(self.lat) and _even(self.lon.T):
+            return Place(self.lat[:, 0], self.lon[0], self.rows, self.columns)
+        return self
+
 
 def place_of(whole: xr.Dataset, one: xr.DataArray, where: str) -> Place:
     """Where a variable lies on the Earth."""
@@ -63,6 +69,14 @@ def place_of(whole: xr.Dataset, one: xr.DataArray, where: str) -> Place:
         raise Invalid(f"{where}: over {told} it has no latitude and longitude; regrid it first")
     lat, lon = projected(about.attrs, x, y, where)
     return Place(lat, lon, str(y.dims[0]), str(x.dims[0]))
+
+
+def _even(places: np.ndarray) -> bool:
+    """Whether each row is at one place, and the rows are equally far apart."""
+    steps = np.diff(places[:, 0])
+    return bool(
+        steps.size and np.ptp(places, axis=1).max() < 1e-5 and np.ptp(steps) <= 0.01 * abs(steps.mean())
+    )
 
 
 def time_of(whole: xr.Dataset, one: xr.DataArray, where: str) -> xr.DataArray:

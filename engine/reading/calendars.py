@@ -2,8 +2,9 @@
 
 Bounds decide the interval, and whatever a user tells goes before them. Without bounds the length is the even
 distance of the stamps, or what the file says of its ``frequency``; a stamp is then taken for the end of its
-interval, except that whole days and months are those that it names: 2095-01-01, at 00:00 or 12:00, is the
-first of January, not the day before. What was taken so is told in a note.
+interval, except that hours stamped at 00:30, as MERRA-2's, are stamped at their middle, and whole days and
+months are those that a stamp names: 2095-01-01, at 00:00 or 12:00, is the first of January, not the day
+before. What was taken so is told in a note.
 
 Climate simulations have calendars of their own. What happened on a date is kept under the name of this date.
 Without leap days (noleap) the 29th of February is absent; with too many (all_leap, julian) those that do not
@@ -28,6 +29,7 @@ SECONDS = {"second": 1.0, "sec": 1.0, "s": 1.0, "minute": 60.0, "min": 60.0, "ho
 SECONDS |= {"h": 3600.0, "day": 86400.0, "d": 86400.0, "week": 604800.0}
 SECONDS |= {"millisecond": 1e-3, "microsecond": 1e-6, "nanosecond": 1e-9}
 DAY: Any = pd.Timedelta("1D")
+HALVED = [pd.Timedelta(each) for each in ("1h", "3h", "6h")]  # whose middles no other interval ends at
 FREQUENCIES = {"1hr": "1h", "3hr": "3h", "6hr": "6h", "12hr": "12h", "day": "1D", "mon": "1mo"}
 ISO = re.compile(r"P(?:(?P<M>\d+)M|(?P<D>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<min>\d+)M)?(?:(?P<s>\d+)S)?)?")
 WORDS = {"end": r"\bend", "start": r"\b(start|begin)", "middle": r"\b(mid|cent)"}
@@ -72,7 +74,8 @@ def clock(times: xr.DataArray, where: str) -> Clock:
     calendar = str(times.attrs.get("calendar", "standard")).lower()
     counted = size == 1 and times.dtype.kind in "iu"  # large counts of seconds stay as they are
     seconds = np.atleast_1d(times.values) if counted else np.round(numbers * size)
-    return Clock(seconds.astype(np.int64), since.strip(), calendar, dict(times.attrs))
+    since = re.sub(r"^\d{1,3}(?=-)", lambda year: year[0].zfill(4), since.strip())  # hours since 1-1-1
+    return Clock(seconds.astype(np.int64), since, calendar, dict(times.attrs))
 
 
 def times_of(
@@ -106,7 +109,8 @@ def _bounded(own: Clock, bounds: xr.DataArray, where: str) -> tuple[np.ndarray, 
         raise Invalid(f"{where}: its bounds of time are {bounds.shape}; give two for each time")
     told = own.about | {name: one for name, one in bounds.attrs.items() if name in ("units", "calendar")}
     edges, zero = clock(xr.DataArray(table, attrs=told), where), np.zeros(1, np.int64)
-    shift: Any = pd.Timedelta((edges.dates(zero) - own.dates(zero))[0])
+    same = (edges.since, edges.calendar) == (own.since, own.calendar)
+    shift: Any = pd.Timedelta(0 if same else (edges.dates(zero) - own.dates(zero))[0])
     starts = edges.seconds.min(1) + round(shift / pd.Timedelta("1s"))
     lasts = np.ptp(edges.seconds, axis=1)
     lines = []
@@ -206,10 +210,16 @@ def _stamp(own: Clock, lasts: Any, methods: str, where: str) -> tuple[str, str]:
         return "end", "its values are of the instants of the stamps"
     if lasts == MONTH:
         return "middle", "no bounds of time: each stamp is taken for the month in which it lies"
+    dates = own.dates(own.seconds[:1])
+    first: Any = dates[0] if dates.dtype == object else pd.Timestamp(dates[0])
+    hour = first.hour
+    if lasts in HALVED and pd.Timedelta(hours=hour, minutes=first.minute) % lasts == lasts / 2:
+        return (
+            "middle",
+            f"no bounds of time: each stamp, as {first:%H:%M}, is taken for the middle of its interval",
+        )
     if lasts % DAY:
         return "end", "no bounds of time: each stamp is taken for the end of its interval"
-    dates = own.dates(own.seconds[:1])
-    hour = dates[0].hour if dates.dtype == object else pd.Timestamp(dates[0]).hour
     if ((own.seconds - own.seconds[0]) % 86400).any() or hour not in (0, 12):
         raise Invalid(f"{where}: its days end at no usual hour; tell stamp, the start or end of each")
     if hour == 12 and lasts == DAY:

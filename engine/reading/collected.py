@@ -2,10 +2,10 @@
 
 Archives keep an hour, a day or a month a file. Their files are joined along time, in the order of their
 stamps, whatever their names. A field that stands in two files is taken once if both say the same; if they do
-not, whoever knows which of them holds must say so by taking the other away. Files of other grids, quantities
-or intervals are no part of the same source. What is of no known kind is left out and named, unless it ends
-like those that are read: then it is a damaged one of them. What many files hold is not kept: each is read
-again when its values are asked for.
+not, whoever knows which of them holds must say so by taking the other away. Files of other grids, quantities,
+products or intervals are no part of the same source. What is of no known kind is left out and named, unless
+it ends like those that are read: then it is a damaged one of them. What many files hold is not kept: each is
+read again when its values are asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from engine.fields import Observations
+from engine.intervals import MONTH, named
 from engine.quantities import noted, notes
 from engine.reading.headers import is_zarr
 from engine.reading.heads import Heads
@@ -80,7 +81,10 @@ def joined(place: Path, read: Read, told: str = "") -> Found:
         raise Invalid(f"source: {place} holds no file that is read here; it has {_named(left)}")
     known = {path.suffix for path, _ in parts} - {""}
     if damaged := [path for path in left if path.suffix in known and not path.name.startswith(".")]:
-        raise Invalid(f"source: {damaged[0]} is of no known kind, and its neighbours are; fetch it again")
+        raise Invalid(
+            f"source: {damaged[0]} is of no known kind, and its neighbours are; fetch it again, or name "
+            "them by a pattern"
+        )
     left_out = f"left out, being of no kind that is read here: {_named(left)}" if left else ""
     fields = [(path, one) for path, one in parts if isinstance(one, xr.DataArray)]
     networks = [(path, one) for path, one in parts if isinstance(one, Observations)]
@@ -151,6 +155,13 @@ def series(parts: Sequence[tuple[Path, xr.DataArray]]) -> xr.DataArray:
 
 def gaps(times: np.ndarray, interval: str) -> Iterator[str]:
     """What is missing between the first and the last time, or said twice by intervals that overlap."""
+    if interval == named(MONTH):
+        months = pd.DatetimeIndex(times)
+        counts = np.diff(months.year * 12 + months.month)
+        if (wide := np.flatnonzero(counts > 1)).size:
+            told = f"the first after {months[wide[0]]:%Y-%m}, the longest of {counts.max() - 1}mo"
+            yield f"its times have {_count(wide.size, 'gap')}: {told}"
+        return
     whole: Any = pd.Timedelta(interval)
     lasts = whole.to_timedelta64()
     steps = np.diff(times)
@@ -198,6 +209,7 @@ def _alike(one: tuple[Path, xr.DataArray], two: tuple[Path, xr.DataArray]) -> No
     """Refuse two fields that are no parts of one."""
     for what, of in (
         ("quantities", lambda field: f"{field.name} in {field.attrs.get('units')}"),
+        ("products", lambda field: field.attrs.get("product")),
         ("intervals", lambda field: field.attrs.get("interval")),
         ("dimensions", lambda field: " ".join(field.dims)),
     ):
@@ -229,6 +241,8 @@ def _about(parts: Sequence[xr.DataArray]) -> dict[str, Any]:
     """What all of them say of themselves; units as they were found, each once."""
     first = parts[0].attrs
     about = {key: value for key, value in first.items() if all(one.attrs.get(key) == value for one in parts)}
+    if any(one.attrs.get("independent") == "false" for one in parts):
+        about["independent"] = "false"  # of gauges: no more than its parts
     if "units_found" in first:
         about["units_found"] = ", ".join(dict.fromkeys(str(one.attrs.get("units_found")) for one in parts))
     return {key: value for key, value in about.items() if key != "notes"}

@@ -100,13 +100,16 @@ def _hours(times: pd.DatetimeIndex, stream: str | None, versioned: bool, where: 
     raise Invalid(f"{where}: does not say over how long its values gathered; give interval, as 1h or 1mo")
 
 
-def totals(depths: xr.DataArray, unit: float, told: bool, where: str) -> bool:
+def totals(depths: xr.DataArray, unit: float, told: bool, ahead: bool, where: str) -> bool:
     """Whether depths, in units of so many mm, are totals since 00 UTC. Where the values leave it open, a
-    grid of 0.1 degrees makes them suspect, unless it was ``told`` how long they gathered."""
+    grid of 0.1 degrees makes them suspect, unless it was ``told`` how long they gathered; so do steps
+    ``ahead`` of one start, which are a forecast's."""
     fine = bool(np.isclose(np.diff(depths.lon.values[:2]), FINE, atol=1e-3).all())
     changes, suspect = _changes(depths, CHANGE / unit), fine and not told
     if changes.falls > SHAKEN * (changes.rises + changes.falls):
         return False
+    if ahead and not told and changes.grown:
+        raise Invalid(f"{where}: its depths grow from step to step: totals of a forecast; take differences")
     if suspect and changes.wet and not changes.grown:
         raise Invalid(
             f"{where}: lies on 0.1 degrees like ERA5-Land, whose depths are totals since 00 UTC, and its "
@@ -117,6 +120,16 @@ def totals(depths: xr.DataArray, unit: float, told: bool, where: str) -> bool:
     if changes.kept and not changes.begun:
         raise Invalid(f"{where}: its depths grow from day to day: totals of a forecast; take differences")
     return True
+
+
+def sums(depths: xr.DataArray, unit: float) -> bool:
+    """Whether depths, in units of so many mm, do nothing but grow: what a forecast adds up. Of a lazy field
+    only the first day is looked at."""
+    if depths.sizes["time"] <= ENOUGH or depths.indexes["time"].isna().any():
+        return False
+    first = depths if depths.chunks is None else depths.isel(time=slice(0, 4 * ENOUGH + 1))
+    changes = _changes(first, CHANGE / unit)
+    return changes.grown >= ENOUGH and changes.falls <= SHAKEN * (changes.rises + changes.falls)
 
 
 class Changes(NamedTuple):

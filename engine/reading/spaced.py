@@ -22,6 +22,7 @@ from engine.reading.guard import fits
 from engine.values import Invalid, spelled
 
 LEAST_RISES, MOST_FALLS = 10, 0.05  # of a counter: its rises, and falls for each of them
+LEAST_TIMES = 6  # at which it rises
 FULL, EMPTY = 0.98, 0.05  # of a counter's size: before and after a rollover
 
 
@@ -87,12 +88,19 @@ def _even(apart: dict[Any, np.ndarray], where: str) -> Any:
 
 
 def grows(amounts: pd.DataFrame) -> bool:
-    """Whether these are counters: in all gauges together they hardly ever fall."""
-    rises = falls = 0
+    """Whether these are counters: in all gauges together they rise at many times and hardly ever fall, or
+    fall at one time of day only, to begin again. A storm that begins rises everywhere, but not for long."""
+    rises, falls = [], []
     for name in amounts:
-        change = np.diff(amounts[name].dropna().to_numpy())
-        rises, falls = rises + int((change > 0).sum()), falls + int((change < 0).sum())
-    return rises >= LEAST_RISES and falls <= MOST_FALLS * rises
+        known = amounts[name].dropna()
+        change, at = np.diff(known.to_numpy()), pd.DatetimeIndex(known.index[1:])
+        rises.extend(at[change > 0])
+        falls.extend(at[change < 0])
+    if len(rises) < LEAST_RISES or len(set(rises)) < LEAST_TIMES:
+        return False
+    clocks = {each.time() for each in amounts.index}
+    daily = len(set(falls)) >= 3 and len({each.time() for each in falls}) == 1 and len(clocks) >= 8
+    return len(falls) <= MOST_FALLS * len(rises) or daily
 
 
 def differences(amounts: pd.DataFrame, lasts: Any) -> tuple[pd.DataFrame, list[str]]:

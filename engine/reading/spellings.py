@@ -35,7 +35,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "lat": ("lat", "latitude", "breite", "geographische breite", "geobreite", "geogr breite", "breitengrad",
             "latitud", "纬度", "y lat"),
     "lon": ("lon", "longitude", "long", "lng", "lange", "geographische lange", "geolange", "geogr lange",
-            "langengrad", "longitud", "经度", "x lon"),
+            "geolaenge", "geogr laenge", "laenge", "langengrad", "longitud", "经度", "x lon"),
     "rain": (
         "rainfall amount", "rain", "rainfall", "precipitation", "precip", "pr", "prcp", "ppt", "rain rate",
         "precipitation amount", "total precipitation", "niederschlag", "niederschlagshohe", "regen",
@@ -44,7 +44,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "accumulated rain", "cumulative rain", "rain counter", "累计降水量", "累计雨量",
     ),
     "elevation": (
-        "elevation", "elev", "altitude", "alt", "height", "hohe", "stationshohe", "altura", "altitud",
+        "elevation", "elev", "altitude", "alt", "height", "hohe", "stationshohe", "hoehe",
+        "stationshoehe", "altura", "altitud",
         "海拔", "海拔高度", "高度",
     ),
 }  # fmt: skip

@@ -116,8 +116,7 @@ def _joined(place: Path, seen: tuple, reader: str | None, about: _Told) -> Found
 def reader_of(path: Path) -> ModuleType:
     if found := _recognised(path):
         return found
-    known = "; ".join(reader.TITLE for reader in readers())
-    raise Invalid(one_line(f"source: {path} is of no kind that is read here ({known})"))
+    raise Invalid(one_line(f"source: {path} is of no kind that is read here; the README lists what is"))
 
 
 def _recognised(path: Path) -> ModuleType | None:
@@ -175,7 +174,7 @@ def layer(name: str, reader: str | None = None, **about: Any) -> Found:
 def _described(entry: catalogue.Entry, reader: str | None, about: dict[str, Any]) -> Found:
     """An archive with what the catalogue says of it."""
     try:
-        found = open_any(entry.path, reader or entry.reader, **entry.told, **about)
+        found = open_any(entry.path, reader or entry.reader, **{**entry.told, **about})
     except Invalid as refused:
         raise Invalid(f"{refused} (see {entry.name} in {entry.listed})") from refused
     said = {"independent": entry.independent and str(entry.independent).lower(), "title": entry.title}

@@ -25,6 +25,7 @@ from engine.intervals import as_rate, named, rain_unit
 from engine.quantities import QUANTITIES, RAIN, as_quantity, noted, quantity_of
 from engine.reading.axes import NAMES, Place, bounds_of, levelled, member_of, place_of, thinned, time_of
 from engine.reading.calendars import Times, times_of
+from engine.reading.gathering import depth_in_mm, sums
 from engine.reading.guard import fits
 from engine.reading.netcdf import is_store, known, late, opened
 from engine.reading.regrid import Cells, evened, placed
@@ -86,14 +87,30 @@ def read(
         one, more = levelled(one, {time, str(member), place.rows, place.columns}, level, where)
         said = {name: whole.attrs.get(name) for name in TOLD_BY_FILE}
         said |= {name: one.attrs.get(name) for name in TOLD}
-        times = times_of(clock, bounds_of(whole, clock, where), said, where, stamp, interval)
+        bounds = bounds_of(whole, clock, where)
+        if stamp is None and bounds is None and any("3IMERG" in str(each) for each in whole.attrs.values()):
+            stamp, more = "start", [*more, "IMERG stamps its spans at their start; here they end at theirs"]
+        times = times_of(clock, bounds, said, where, stamp, interval)
         box = None if box is None else Box.of(box)
+        place = place.as_grid() if step is None else place
         one, place = _cut(one, place, box, where)
         field = known(late(one))
     field = _ordered(field, time, times.order).drop_vars([name for name in field.coords if name != member])
     field = field.rename({time: "time"} | ({member: "member"} if member else {}))
     field, moved = _placed(field.assign_coords(time=times.ends), place, step, box, where)
+    if quantity == RAIN and bounds is None and interval is None:
+        _no_sums(field, unit, where)
     return noted(_measured(field, quantity, unit, times, where), *lines, *more, *times.notes, *moved)
+
+
+def _no_sums(field: xr.DataArray, unit: str | None, where: str) -> None:
+    """Refuse depths that grow from the start of a forecast."""
+    depth = depth_in_mm(unit or field.attrs.get("units"))
+    if depth and sums(field, depth):
+        raise Invalid(
+            f"{where}: its depths only grow, as sums since the start of a forecast do; take differences, "
+            "or give interval if each stands for itself"
+        )
 
 
 def _fields(whole: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -158,7 +175,8 @@ def _chosen(
         raise Invalid(
             f"{where}: {variable} is along the rows of its grid, not eastward or northward; turn it"
         )
-    return found, meaning or RAIN, []
+    part = meaning is None and _is_part(found)
+    return found, meaning or RAIN, [f"{variable} was read by name; it need not be all the rain"] * part
 
 
 def _rain(
@@ -172,7 +190,12 @@ def _rain(
             return one, [f"{name}, its only variable over a map, is taken for rain"]
     if not able:
         raise Invalid(f"{where}: no rain is named; it holds {listed or 'nothing'}; tell it, as variable=...")
-    whole = {name: one for name, one in able.items() if not _is_part(one)} or able
+    whole = {name: one for name, one in able.items() if not _is_part(one)}
+    if not whole:
+        told = ", ".join(able)
+        raise Invalid(
+            f"{where}: holds only a part of the rain, or what is said of it ({told}); name it, as variable"
+        )
     sound = {name: one for name, one in whole.items() if rain_unit(one.attrs.get("units"))} or whole
     total = {name: one for name, one in sound.items() if one.attrs.get("standard_name") in TOTALS} or sound
     if len(total) > 1:

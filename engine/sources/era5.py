@@ -99,7 +99,8 @@ def read(
     depth = depth_in_mm(said)
     spans = spans_of(fields[0], whole, names[0] in GATHERED, depth is not None, interval, where)
     if kind == RAIN:
-        if depth and spans.stamped and totals(fields[0], depth, interval is not None, where):
+        ahead = "step" in whole[names[0]].coords and whole.step.size > 1
+        if depth and spans.stamped and totals(fields[0], depth, interval is not None, ahead, where):
             fields[0], spans = parted(fields[0], where)
         values = _rain(fields[0], said, whole[names[0]].encoding.get("scale_factor", 0), spans, where)
     elif len(fields) == 2:

@@ -5,7 +5,8 @@ Bands that say themselves when they end, as Rainloom's exports do, are believed;
 or in the tag DATETIME of a single band, may be the start of its interval, the end, or the day the file was
 made: it is taken for what ``stamp`` says. The unit is the bands', or is given; a number before it counts, so
 that tenths are "0.1 mm". What is missing is what the file marks so, what is given as ``missing``, and -9999,
--999 and -99, which no rain can be.
+-999 and -99, which no rain can be. Where 29999 and its like are the highest numbers, as in the maps of
+IMERG, ``missing`` must say whether they are rain.
 
 Only the file itself is read: GDAL would also follow a folder's overviews, masks and georeferences.
 """
@@ -39,6 +40,7 @@ ALONE: dict[str, Any] = {  # GDAL keeps to the one file
     "GTIFF_GEOREF_SOURCES": "INTERNAL",
 }
 MARKS = (-9999.0, -999.0, -99.0)  # of what is missing, where a file does not say so
+CODES = (9999.0, 29999.0, 32767.0, 65535.0)  # the same, if they are the highest number of a map
 HIGHEST = 5.0  # m; a depth of rain in a file never reaches it, land does
 LAZY = 4_000_000  # cells
 
@@ -53,6 +55,7 @@ class Piece(NamedTuple):
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     missing: tuple[float, ...]  # rounded as the values are
+    told: bool  # whether what is missing was told
 
 
 def sniff(path: Path) -> bool:
@@ -84,7 +87,7 @@ def read(
         said, tags, told = file.descriptions, file.tags(), unit or _unit(file, where)
         marks = MARKS if missing is None else (*MARKS, float(np.float32(number("missing", missing))))
         order = np.argsort(lon[columns])
-        piece = Piece(path, rows, columns, order, file.scales, file.offsets, marks)
+        piece = Piece(path, rows, columns, order, file.scales, file.offsets, marks, missing is not None)
     lat, lon = lat[rows][::-1], lon[columns][order]
     if told is None:
         raise Invalid(f"{where}: its bands have no unit{_perhaps(piece, shape[0])}")
@@ -155,7 +158,7 @@ def _unit(file: Any, where: str) -> str | None:
 
 def _perhaps(piece: Piece, bands: int) -> str:
     """What to do about a missing unit, by what the first band holds."""
-    values = _values(piece, 1)
+    values = _values(piece._replace(told=True), 1)
     known = values[np.isfinite(values)]
     advice = "; give unit, as mm, mm/h, or 0.1 mm where whole numbers count tenths"
     if bands == 1 and known.size:
@@ -219,6 +222,11 @@ def _values(piece: Piece, band: int) -> np.ndarray:
     stored = _stored(piece, band)
     known = np.ma.filled(stored.astype(np.float32), np.nan)
     known[np.isin(known, piece.missing)] = np.nan
+    if not piece.told and (highest := np.fmax.reduce(known, axis=None)) in CODES:
+        raise Invalid(
+            f"{piece.path}: its highest number is {highest:g}, which mostly stands for missing; "
+            f"give missing={highest:g}, or missing=-9999 if it is rain"
+        )
     values = known * np.float32(piece.scales[band - 1]) + np.float32(piece.offsets[band - 1])
     return values[::-1, piece.order]
 

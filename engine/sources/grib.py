@@ -39,7 +39,10 @@ ALSO = {"vimdf": "moisture_divergence", "prmsl": "sea_level_pressure"}  # what o
 # MRMS, by discipline, category and number: name, unit, interval, and whether it knows nothing of gauges.
 MRMS = {
     (209, 6, 1): ("PrecipRate", "mm/h", "2min", True),
+    (209, 6, 2): ("RadarOnly_QPE_01H", "mm", "1h", True),
     (209, 6, 9): ("GaugeCorr_QPE_01H", "mm", "1h", False),
+    (209, 6, 30): ("MultiSensor_QPE_01H_Pass1", "mm", "1h", False),
+    (209, 6, 37): ("MultiSensor_QPE_01H_Pass2", "mm", "1h", False),
 }
 DRY = 0.621981  # gas constant of dry air over that of water vapour
 AT_ONCE = 2**26  # cells; what is larger is read when it is asked for

@@ -6,9 +6,9 @@ between start and end. A file with reflectivity only becomes rain by a law that 
 ``offset + gain x raw``; ``nodata`` was not seen and is missing, ``undetect`` was seen and is dry.
 
 Times are UTC. Where an image has a start and a later end, it is the mean between them, if no ``interval`` is
-told. A snapshot, whose start is its end, does not say for how long it stands: ``interval`` must, and
-``stamp`` whether its time is the end of that (assumed) or the start. Corners are the outer edges of the
-corner pixels.
+told; an end of :59 is the last second of its interval. A snapshot, whose start is its end, does not say for
+how long it stands: ``interval`` must, and ``stamp`` whether its time is the end of that (assumed) or the
+start. Corners are the outer edges of the corner pixels.
 
 Volumes and sweeps of a single radar (PVOL, SCAN) are no maps; they are refused.
 """
@@ -149,6 +149,8 @@ def _chosen(images: list[Image], variable: str | None, where: str) -> list[Image
 def _span(image: Image, interval: Any, stamp: str, where: str) -> tuple[Any, Any]:
     """The end of an image's interval, and its length."""
     start, end = (_time(image, edge, where) for edge in ("start", "end"))
+    if start < end and end.second == 59:  # the last second that belongs to it
+        end += pd.Timedelta("1s")
     if interval is None and start < end:
         return end, end - start
     if interval is None:

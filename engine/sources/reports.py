@@ -7,7 +7,7 @@ for:
 
 * ``unit``, if no column's name says it: mm, mm/h, 0.1 mm, inch, mm/10min;
 * ``interval``, if the times are not evenly spaced; gaps in an even series are gaps, not longer intervals;
-* ``stamp``, end (taken if nothing is told, with a note) or start;
+* ``stamp``, end or start; if nothing is told, a stamp is the end, but a date names its day or its month;
 * ``date_order`` (dmy, mdy, epoch), ``zone``, ``decimal``, ``missing``: where two readings are possible;
 * ``cumulative``: whether the rain is a counter that only grows; found out where ten rises have no fall;
 * ``tip``: mm of one tip, where each row is the time of a tip, summed over the ``interval``.
@@ -25,7 +25,7 @@ import pandas as pd
 import xarray as xr
 
 from engine.fields import Observations
-from engine.intervals import as_rate, ends, rain_unit
+from engine.intervals import MONTH, as_rate, ends, rain_unit
 from engine.intervals import named as interval_named
 from engine.quantities import noted
 from engine.reading.clocks import DAYS_ONLY, instants
@@ -41,6 +41,7 @@ from engine.values import Invalid, number
 TITLE = "gauges in a table (CSV, text, R)"
 GENERAL = True
 PLACES = ("lat", "lon", "elevation")
+DAY: Any = pd.Timedelta("1D")
 
 
 def sniff(path: Path) -> bool:
@@ -154,10 +155,18 @@ def read(
         amounts, more = differences(amounts, lasts)
         notes += more
     if stamp is None:
-        days = ", so each holds the day before" if DAYS_ONLY in notes else ""
-        notes.append(f"its stamps were taken for the ends of the intervals{days}; if not, give stamp, start")
-    rain = _rain(amounts, stands, unit, lasts, stamp or "end", sheet.where)
-    return Observations(noted(rain, *notes))
+        stamp, line = _stamp(amounts.index, lasts, DAYS_ONLY in notes)
+        notes.append(line)
+    return Observations(noted(_rain(amounts, stands, unit, lasts, stamp, sheet.where), *notes))
+
+
+def _stamp(times: Any, lasts: Any, dates: bool) -> tuple[str, str]:
+    """Which part of its interval a stamp is, by what is usual: a date names its day or its month."""
+    if lasts == MONTH:
+        return "start", "each stamp was taken for the month in which it lies; if it ends one, give stamp, end"
+    if lasts % DAY == 0 * DAY and (dates or (times == times.normalize()).all()):
+        return "start", "each stamp was taken for the day that it names; if it ends one, give stamp, end"
+    return "end", "its stamps were taken for the ends of the intervals; if not, give stamp, start"
 
 
 def _counts(sheet: Sheet, amounts: pd.DataFrame, unit: Any, told: bool | None) -> bool:

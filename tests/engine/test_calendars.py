@@ -89,6 +89,10 @@ def test_months_are_no_steps_of_a_task(tmp_path):
         ([0.25, 0.5, 0.75], {"stamp": "start"}, "1990-12-30T12:00", ""),
         ([0.25, 0.5, 0.75], {"stamp": "middle"}, "1990-12-30T09:00", ""),
         ([0.25], {"interval": "6h"}, "1990-12-30T06:00", "the end of its interval"),
+        (np.arange(0.5, 4) / 24, {}, "1990-12-30T01:00", "as 00:30, is taken for the middle"),
+        (np.arange(0.5, 4) / 8, {}, "1990-12-30T03:00", "as 01:30, is taken for the middle"),
+        (np.arange(0.5, 4) / 8, {"stamp": "end"}, "1990-12-30T01:30", ""),
+        (np.arange(0.5, 4) / 48, {}, "1990-12-30T00:15", "the end of its interval"),
     ],
 )
 def test_stamps_without_bounds(tmp_path, days, about, first, note):
@@ -127,6 +131,12 @@ def test_bounds_that_end_a_second_early_are_hours(tmp_path):
     found = read(bounded(whole, [[0, 1 - 1 / 3600], [1, 2 - 1 / 3600]]), tmp_path)
     assert found.attrs["interval"] == "1h"
     assert found.indexes["time"][0] == pd.Timestamp("1990-12-30T01:00")
+
+
+def test_hours_since_the_year_1_are_read_without_a_warning(tmp_path):
+    begun = np.array([737790.0, 737791])  # by the standard calendar, that is Julian before 1582
+    whole = bounded(world(begun, "1-1-1"), np.stack([begun, begun + 1], 1))
+    assert list(read(whole, tmp_path).indexes["time"]) == list(pd.to_datetime(["2020-12-31", "2021-01-01"]))
 
 
 def test_a_climatology_is_no_rain_of_any_time(tmp_path):

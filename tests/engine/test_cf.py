@@ -163,6 +163,36 @@ def test_where_no_total_is_clear_it_must_be_told(tmp_path):
     assert cf.read(tmp_path / "x", variable="precip_radar").name == "rain"
 
 
+def test_a_part_of_the_rain_is_never_taken_for_all_of_it(tmp_path):
+    whole = world().rename(pr="prc")
+    whole.prc.attrs["standard_name"] = "convective_precipitation_flux"
+    with pytest.raises(Invalid, match=r"only a part of the rain.*\(prc\); name it, as variable"):
+        read(whole, tmp_path)
+    found = cf.read(tmp_path / "x", variable="prc")
+    assert "prc was read by name; it need not be all the rain" in notes(found)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_sums_since_the_start_of_a_forecast_are_no_depths_of_hours(tmp_path, late, monkeypatch):
+    if late:
+        monkeypatch.setattr(netcdf, "SMALL_BYTES", 0)
+    hours = np.arange(1, 13) / 24
+    fell = np.random.default_rng(0).gamma(0.3, 2, (12, 3, 4))
+    with pytest.raises(Invalid, match="its depths only grow, as sums since the start of a forecast do"):
+        read(world(hours, values=fell.cumsum(0), unit="mm"), tmp_path)
+    assert cf.read(tmp_path / "x", interval="1h").sizes["time"] == 12
+    single = read(world(hours, values=fell, unit="mm"), tmp_path)
+    np.testing.assert_allclose(single.values[:, ::-1], fell, rtol=1e-6)
+
+
+def test_granules_of_imerg_whose_axes_were_turned_still_begin_at_their_stamps(tmp_path):
+    whole = world(np.arange(3) / 48, unit="mm/hr").rename(pr="precipitation")
+    found = open_any(written(whole.assign_attrs(FileHeader="3B-HHR.MS.MRG.3IMERG"), tmp_path / "x"))
+    assert isinstance(found, xr.DataArray)
+    assert found.indexes["time"][0] == pd.Timestamp("1990-12-30T00:30")
+    assert "IMERG stamps its spans at their start" in "\n".join(notes(found))
+
+
 def test_other_quantities_are_read_by_name_at_a_level(tmp_path):
     whole = beside(huss=("1", "specific_humidity"), uas=("m s-1", "grid_eastward_wind"), zg=("m", "height"))
     whole = whole.assign(huss=whole.huss.expand_dims(height=[2.0]))
@@ -204,6 +234,17 @@ def test_a_column_that_stands_twice_counts_once_and_a_box_is_a_part(tmp_path):
     assert "1 of its lon stand twice, and count once" in notes(found)
     part = cf.read(tmp_path / "x", box=[-100, 5, 10, 25])
     np.testing.assert_array_equal(part.values, found.sel(lat=[10, 20], lon=[-90, 0]).values)
+
+
+def test_a_grid_that_is_written_out_for_each_pixel_keeps_its_cells(tmp_path):
+    whole = world([1 / 24, 2 / 24], unit="mm/h")
+    lat, lon = np.meshgrid([12.0, 11.75, 11.5], 359 + 0.25 * np.arange(4), indexing="ij")
+    places = {"lat": (("y", "x"), lat), "lon": (("y", "x"), lon)}
+    map_of = xr.Dataset({"pr": (("time", "y", "x"), whole.pr.values, whole.pr.attrs)}, places)
+    found = read(map_of.assign_coords(time=whole.time), tmp_path)
+    np.testing.assert_allclose(found.values[:, ::-1], whole.pr.values)
+    np.testing.assert_allclose(found.lon, [-1, -0.75, -0.5, -0.25])
+    np.testing.assert_allclose(found.lat, [11.5, 11.75, 12])
 
 
 def test_uneven_rows_keep_the_rain_that_fell(tmp_path):

@@ -199,12 +199,25 @@ def test_what_may_be_totals_must_be_told(file):
         open_any(file({"tp": (depths().cumsum(0), "m")}))
 
 
+@pytest.mark.parametrize("sums", [True, False])
+def test_a_short_forecast_that_adds_up_is_refused_and_hours_of_one_are_not(tmp_path, sums):
+    times = pd.date_range("2023-06-01T13:00", periods=4, freq="1h")
+    fell = depths(HOURS)[:4] + 1e-3 * np.array([1, 0, 1, 0])[:, None, None]
+    whole = stored({"tp": (fell.cumsum(0) if sums else fell, "m")}, times)
+    path = written(tmp_path / "x.nc", whole.assign_coords(step=("valid_time", np.arange(1, 5))))
+    if sums:
+        with pytest.raises(Invalid, match="its depths grow from step to step: totals of a forecast"):
+            era5.read(path)
+    else:
+        np.testing.assert_allclose(era5.read(path).values, 1000 * fell, atol=1e-4)
+
+
 def test_rain_of_hours_is_never_taken_for_totals():
     for seed in range(20):
         for begin, end in ((0, 24), (3, 9), (12, 60)):
             axes = {"time": HOURS[begin:end], "lat": [0.0, 0.25, 0.5], "lon": [0.0, 0.25, 0.5, 0.75]}
             one = xr.DataArray(depths(seed=seed)[begin:end], axes, ("time", "lat", "lon"))
-            assert not totals(one, 1000.0, False, "f")
+            assert not totals(one, 1000.0, False, False, "f")
 
 
 @pytest.mark.parametrize("large", [False, True])

@@ -306,9 +306,23 @@ def test_the_hour_of_autumn_is_told_apart_by_its_order_in_each_gauge(tmp_path):
     assert list(found.rain.indexes["time"]) == list(pd.date_range("2021-10-30T23:00", periods=4, freq="1h"))
 
 
-def test_days_that_do_not_say_when_they_end(tmp_path):
-    found = reports.read(written(tmp_path / "x.csv", long(("2021-08-23", "2021-08-24"))))
-    assert "so each holds the day before; if not, give stamp, start" in "\n".join(notes(found.rain))
+@pytest.mark.parametrize(
+    ("times", "about", "first"),
+    [
+        (("2021-08-23", "2021-08-24"), {}, "2021-08-24"),  # the day that the date names, as in a grid's file
+        (("2021-08-23 00:00", "2021-08-24 00:00"), {}, "2021-08-24"),
+        (("2021-08-23", "2021-08-24"), {"zone": "Asia/Shanghai"}, "2021-08-23T16:00"),
+        (("2021-08-23", "2021-08-24"), {"stamp": "end"}, "2021-08-23"),
+        (("2021-08-23 06:00", "2021-08-24 06:00"), {}, "2021-08-23T06:00"),
+        (("2021-08-01", "2021-09-01"), {}, "2021-09-01"),
+        (("2021-08-01 00:00", "2021-09-01 00:00"), {}, "2021-09-01"),
+        (("2021-08-01", "2021-09-01"), {"stamp": "end"}, "2021-08-01"),
+    ],
+)
+def test_a_date_names_its_day_or_its_month(tmp_path, times, about, first):
+    found = reports.read(written(tmp_path / "x.csv", long(times)), **about)
+    assert found.rain.indexes["time"][0] == pd.Timestamp(first)
+    assert ("stamp" in "\n".join(notes(found.rain))) == ("stamp" not in about)
 
 
 def test_midnight_is_the_end_of_a_day(tmp_path):
@@ -353,6 +367,15 @@ def test_equal_doubles_are_dropped_with_a_note(tmp_path):
         reports.read(written(tmp_path / "w.csv", wide.format(3)), places, unit="mm")
 
 
+def test_places_as_the_german_weather_service_lists_them(tmp_path):
+    written(tmp_path / "p.txt", "Stations_id;geoBreite;geoLaenge;Stationshoehe\n44;52.9;8.2;44\n")
+    text = "STATIONS_ID;MESS_DATUM;QN_8;R1\n44;2021082300;3;0.0\n44;2021082301;3;1.2\n44;2021082302;3;-999\n"
+    found = open_any(written(tmp_path / "x.txt", text), places="p.txt", unit="mm")
+    assert isinstance(found, Observations)
+    np.testing.assert_allclose(found.values, [[0, 1.2, np.nan]], rtol=1e-6)
+    assert (found.lat[0], found.lon[0], found.elevation[0]) == pytest.approx((52.9, 8.2, 44))
+
+
 def test_places_beside_the_table_and_gauges_without_one(tmp_path):
     written(tmp_path / "p.csv", "station;breite;länge;höhe\na;52,5;4,5;7\n")
     path = written(tmp_path / "x.csv", "time,station,rain_mm\n2021-08-23 09:00,a,1\n2021-08-23 10:00,a,2\n")
@@ -377,6 +400,25 @@ def test_a_counter_is_read_as_its_rises(tmp_path):
     assert np.isnan(found[0])
     np.testing.assert_allclose(found[1:], [*rises[1:], 0.2], atol=1e-5)
     assert "counter" not in rain_of(tmp_path, ["0", "1", "0", "2", "0"])[1]
+
+
+def test_a_storm_that_begins_everywhere_is_no_counter(tmp_path):
+    reports_of = [(hour, gauge, (gauge + 1) * hour / 10) for hour in (1, 2, 3) for gauge in range(12)]
+    lines = [f"2021-08-23 0{hour}:00,g{gauge},52,4.{gauge},{rain}\n" for hour, gauge, rain in reports_of]
+    found = reports.read(written(tmp_path / "x.csv", HEAD + "".join(lines)))
+    assert "counter" not in "\n".join(notes(found.rain))
+    assert float(found.rain.sum()) == pytest.approx(sum(rain for *_, rain in reports_of))
+
+
+def test_a_counter_that_begins_again_every_day(tmp_path):
+    fell = np.zeros(24 * 5)
+    fell[[3, 4, 9, 30, 31, 50, 60, 61, 80, 81, 100, 101]] = np.arange(1, 13) / 10
+    shown = fell.reshape(5, 24).cumsum(1).ravel()  # of the day so far; its last hour is the whole day
+    times = pd.date_range("2021-08-23T01:00", periods=120, freq="1h")
+    lines = [f"{time:%Y-%m-%d %H:%M},a,52,4,{rain:.1f}\n" for time, rain in zip(times, shown, strict=True)]
+    found = reports.read(written(tmp_path / "x.csv", HEAD + "".join(lines)))
+    assert "a counter that only grows" in "\n".join(notes(found.rain))
+    np.testing.assert_allclose(found.values[0][1:], fell[1:], atol=1e-6)
 
 
 def test_a_counter_rolls_over_and_skips_gaps(tmp_path):

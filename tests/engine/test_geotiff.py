@@ -55,6 +55,19 @@ def test_tenths_in_whole_numbers_with_a_mark_of_their_own(tmp_path):
     assert found.attrs["units_found"] == "0.1 mm"
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_high_number_that_mostly_stands_for_missing_is_never_taken_for_rain(tmp_path, lazy, monkeypatch):
+    if lazy:
+        monkeypatch.setattr(geotiff, "LAZY", 0)
+    numbers = np.array([[0, 29999, 5], [12, 0, 0]], "u2")
+    path = image(tmp_path / "x.tif", (numbers,))
+    about = {"unit": "0.1 mm", "start": "2020-01-01", "interval": "1D"}
+    with pytest.raises(Invalid, match=r"highest number is 29999.*give missing=29999, or missing=-9999"):
+        geotiff.read(path, **about).load()
+    assert int(np.isnan(geotiff.read(path, **about, missing=29999)).sum()) == 1
+    assert float(geotiff.read(path, **about, missing=-9999).max()) == pytest.approx(2999.9 / 24)
+
+
 def test_a_time_in_a_tag_or_a_description_is_taken_for_what_is_told(tmp_path):
     path = image(tmp_path / "x", tags={"TIFFTAG_DATETIME": "2020:01:02 06:00:00"})
     with pytest.raises(Invalid, match=r"says 2020-01-02 06:00:00, but not of what; give stamp"):

@@ -336,6 +336,15 @@ def test_datasets_are_a_sequence_and_depths_are_divided(tmp_path):
     assert len(odim.contents(tmp_path / "x.h5")) == 2
 
 
+def test_an_end_of_59_seconds_is_the_last_second_of_an_interval(tmp_path):
+    path = odim_file(
+        tmp_path / "x.h5", {"data": RAW, "quantity": "ACRR"} | span("20200701 110000", "20200701 112959")
+    )
+    found = odim.read(path)
+    assert (found.attrs["interval"], found.indexes["time"][0]) == ("30min", pd.Timestamp("2020-07-01T11:30"))
+    np.testing.assert_allclose(found.values[0], 2 * RAW[::-1])
+
+
 def test_echoes_become_rain_by_the_law_of_the_file_or_as_told(tmp_path):
     codes = {"quantity": "DBZH", "gain": 1.0, "offset": 10.0, "nodata": 255.0, "undetect": 0.0}
     path = odim_file(tmp_path / "x.h5", {"data": RAW} | codes | HOUR, how={"zr_a": 300.0, "zr_b": 1.5})

@@ -236,6 +236,15 @@ def test_a_radar_mosaic_in_grib(tmp_path):
     np.testing.assert_array_equal(part, found.sel(lat=slice(45.96, 45.98), lon=slice(-93.98, -93.95)))
 
 
+@pytest.mark.parametrize(("number", "independent"), [(2, "true"), (9, "false"), (30, "false"), (37, "false")])
+def test_hourly_mosaics_say_whether_they_know_gauges(tmp_path, number, independent):
+    values = np.array([[-3.0, 0.0], [2.5, 1.0]])
+    (tmp_path / "x").write_bytes(message(values, number))
+    found = grib.read(tmp_path / "x")
+    np.testing.assert_allclose(found.values[0], [[2.5, 1.0], [np.nan, 0.0]], atol=1e-5)
+    assert (found.attrs["interval"], found.attrs["independent"]) == ("1h", independent)
+
+
 def test_grib_that_is_not_known_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(message(np.zeros((4, 5)), number=77))
     with pytest.raises(Invalid, match=r"holds no rain; it holds product \(209, 6, 77\)"):

@@ -1,10 +1,11 @@
 """Sources: cases, files, and what a method may see of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from engine.fields import Observations, check
+from engine.fields import Observations, check, rain
 from engine.formats import export
 from engine.given import evidence, held_out
 from engine.runs import Store
@@ -215,3 +216,22 @@ def test_damage_is_told_in_one_line(tmp_path, home):
 def test_names_no_file_can_have_are_refused(name):
     with pytest.raises(Invalid, match="no file"):
         layer(name)
+
+
+def test_finer_intervals_make_those_of_the_task(task, tmp_path):
+    """Half hours and five minutes, in a task of hours; three hours in it are refused."""
+    hours = layer("small/satellite")
+    assert isinstance(hours, xr.DataArray)
+    halves = np.repeat(hours.values, 2, axis=0)
+    halves[::2] *= 0.5
+    halves[1::2] *= 1.5
+    times = pd.date_range("2020-07-01T00:30", periods=12, freq="30min")
+    export(rain(halves, times, hours.lat, hours.lon, interval="30min"), tmp_path / "x.nc", "netcdf")
+    plain = evidence(task)
+    finer = evidence(Task.of(task.as_entries() | {"sources": [str(tmp_path / "x.nc")]}))
+    (wanted,), (found,) = (each.of("background").values() for each in (plain, finer))
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-5, atol=1e-6)
+    assert found.attrs["interval"] == "1h"
+    export(rain(halves[:2], times[[5, 11]], hours.lat, hours.lon, interval="3h"), tmp_path / "y.nc", "netcdf")
+    with pytest.raises(Invalid, match="speaks of intervals of 3h, the task of 1h; choose a step"):
+        evidence(Task.of(task.as_entries() | {"sources": [str(tmp_path / "y.nc")]}))

@@ -21,12 +21,13 @@ import yaml
 
 from engine import catalogue, confined
 from engine.fields import Observations
-from engine.findings import report
+from engine.findings import doubts, looked_over, report
 from engine.given import absolute, evidence, independent
 from engine.quantities import notes
 from engine.reading import collected, guard, headers, unpacking
-from engine.sources import digest, existing, field_of, layer, open_any
+from engine.sources import digest, existing, field_of, layer, open_any, readers
 from engine.tasks import Task, Use
+from engine.usage import task_of
 from engine.values import Invalid
 from tests.conftest import BOX, small_world
 
@@ -113,6 +114,34 @@ def test_gaps_are_told_and_twice_the_same_is_once(archive):
     told = "\n".join(notes(found))
     assert "2 fields stood in two files with the same values" in told
     assert "1 gap: the first after 2020-07-01T03:00:00, the longest of 2h after 2020-07-01T03:00:00" in told
+
+
+def test_what_is_joined_is_no_more_independent_than_its_parts_and_of_one_product():
+    one, two = small_world()[0].isel(time=[0]), small_world()[0].isel(time=[1])
+    parts = [(Path("a"), one.assign_attrs(independent="false")), (Path("b"), two)]
+    assert collected.series(parts).attrs["independent"] == "false"
+    assert (
+        "independent"
+        not in collected.series([(Path("a"), one.assign_attrs(independent="true")), parts[1]]).attrs
+    )
+    parts = [(Path("a"), one.assign_attrs(product="RY")), (Path("b"), two.assign_attrs(product="RZ"))]
+    with pytest.raises(Invalid, match="different products: RY in a, RZ in b"):
+        collected.series(parts)
+
+
+def test_months_are_joined_and_their_gaps_told(tmp_path):
+    truth = small_world()[0].isel(time=slice(4))
+    months = pd.DatetimeIndex(["2020-02-01", "2020-03-01", "2020-06-01", "2020-07-01"])
+    whole = truth.assign_coords(time=months)
+    for name, part in (("b", slice(2)), ("a", slice(2, 4))):
+        (tmp_path / "archive").mkdir(exist_ok=True)
+        one = whole.isel(time=part).drop_attrs().assign_attrs(units="mm/h", interval="1mo")
+        one.to_dataset(name="rain").to_netcdf(tmp_path / "archive" / f"{name}.nc", engine="h5netcdf")
+    found = field(tmp_path / "archive", stamp="end")
+    assert found.attrs["interval"] == "1mo"
+    assert list(found.indexes["time"]) == list(months)
+    np.testing.assert_allclose(found.values, truth.values)
+    assert "its times have 1 gap: the first after 2020-03, the longest of 2mo" in notes(found)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +350,10 @@ def test_the_home_goes_before_the_configuration(archive, home, tmp_path, monkeyp
         ("radar: {path: /x, token: abc}", "secrets are not kept here; put it into an environment variable"),
         ("radar: {path: /x, credentials: 7f9Jq2xK0aLm}", "credentials: looks like a secret"),
         ("radar: {path: /x, credentials: AKIAIOSFODNN7EXAMPLE}", "credentials: looks like a secret"),
-        ("radar: {path: 'https://me:7f9Jq2xK0aLm@host/x'}", "path: holds a user's password"),
+        ("radar: {path: /x, api_key: 7f9Jq2xK0aLm}", "api_key: secrets are not kept here"),
+        ("radar: {path: 'https://me:7f9Jq2xK0aLm@host/x'}", "path: is an address; give a file"),
+        ("radar: /x", "radar: got text alone; write it as radar: {path: ...}"),
+        ("radar: {path: /x}\nradar: {path: /y}", "radar stands twice"),
         ("a: &a {path: /x}\nb: *a\n", "line 2: has an alias"),
         ("a: " + "[" * 5000, "nested too deeply"),
     ],
@@ -342,8 +374,7 @@ def test_a_bad_entry_is_told_with_its_file_and_no_secret(home, text, told):
 
 def test_a_report_says_what_a_task_would(archive, task):
     found = report(str(archive))
-    told = yaml.safe_load(found.task)
-    whole = Task.of(told | {"method": "interpolation", "gauges": "small/gauges"})
+    whole = Task.of_yaml(found.task)
     assert whole.domain == BOX
     assert whole.step == 0.25
     assert len(evidence(whole).of("background")[str(archive)].time) == 6
@@ -351,6 +382,48 @@ def test_a_report_says_what_a_task_would(archive, task):
     assert "gap" in "\n".join(again.warnings)
     (entry,) = yaml.safe_load(again.entry).values()
     assert entry["interval"] == "1h"
+
+
+def test_what_a_report_gives_to_paste_runs_as_it_stands(home, tmp_path):
+    place = tmp_path / "our gauges (1).csv"
+    place.write_text("date,RR,id,lat,lon\n2020-07-01 01:00,3,a,47,8\n2020-07-01 02:00,-1,a,47,8\n")
+    found = report(str(place), unit="mm", columns={"rain": "RR"}, missing=-1)
+    registered(home, found.entry)
+    task = Task.of_yaml(found.task)
+    assert task.gauges is not None
+    assert task.gauges.source == "our-gauges-1"
+    seen = evidence(task).gauges
+    assert seen is not None
+    np.testing.assert_array_equal(seen.values, [[3, np.nan]])
+    assert task.domain.contains(47, 8)
+
+
+def test_a_name_can_be_told_whatever_a_reader_can():
+    import inspect
+
+    known = {name for each in readers() for name in list(inspect.signature(each.read).parameters)[1:]}
+    assert known == set(catalogue.TOLD)
+
+
+def test_months_can_be_looked_at_and_no_task_is_made_of_them():
+    axes = {
+        "time": pd.to_datetime(["2020-02-01", "2020-03-01", "2020-05-01"]),
+        "lat": [0.0, 1],
+        "lon": [0.0, 1],
+    }
+    field = xr.DataArray(np.ones((3, 2, 2), "f4"), axes, ("time", "lat", "lon"), "rain")
+    field = field.assign_attrs(units="mm h-1", interval="1mo")
+    told = list(doubts(field, looked_over(field)))
+    assert "1 of its months are absent" in told
+    assert any("not used in one" in each for each in told)
+
+
+def test_of_cells_that_are_not_square_a_task_takes_square_ones():
+    lat, lon = np.arange(-84.0, 85, 24), np.arange(0.0, 100, 20)  # the outer cells reach beyond the poles
+    axes = {"time": pd.date_range("2020-07-01", periods=2, freq="h"), "lat": lat, "lon": lon}
+    field = xr.DataArray(np.ones((2, 8, 5), "f4"), axes, ("time", "lat", "lon"), "rain")
+    task = Task.of_yaml(task_of("x.nc", field.assign_attrs(units="mm h-1", interval="1h")))
+    assert (task.step, *task.domain) == (24, -10, -90, 86, 78)
 
 
 def doubtful(tmp_path: Path, values: np.ndarray, interval: str = "1h") -> list[str]:
