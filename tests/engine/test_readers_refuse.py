@@ -74,11 +74,12 @@ def test_times_that_could_mean_several_are_refused(tmp_path, written):
 
 
 def test_days_without_dashes_are_days(tmp_path):
+    """A date alone names its day, which ends at the next midnight."""
     (tmp_path / "x.csv").write_text(f"{HEAD}20210803,a,50,10,24\n20210804,a,50,10,48\n")
     found = open_any(tmp_path / "x.csv")
     assert isinstance(found, Observations)
     np.testing.assert_allclose(found.values, [[1, 2]])
-    assert found.rain.indexes["time"][0] == pd.Timestamp("2021-08-03")
+    assert found.rain.indexes["time"][0] == pd.Timestamp("2021-08-04")
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,10 @@ def test_a_waiting_run_can_be_cancelled(store, runner, task):
         ({"sources": ("small/nothing",)}, "no such layer"),
         ({"sources": ("nowhere.nc",)}, "no file nowhere.nc"),
         ({"method": "interpolation"}, "set members: 1"),
-        ({"period": Period("2020-07-01T00:00", "2020-07-01T06:00", "3h")}, "intervals of 1h, the task of 3h"),
+        (
+            {"period": Period("2020-07-01T00:00", "2020-07-01T06:00", "30min")},
+            "intervals of 1h, the task of 30min",
+        ),
         (
             {"domain": Box(100, 10, 104, 14), "gauges": None, "method": "interpolation", "members": 1},
             "not reach",
