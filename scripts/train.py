@@ -40,8 +40,8 @@ from torch.optim import swa_utils  # noqa: E402
 from training.corpus import Hours, gathered, parted  # noqa: E402
 
 from engine.denoise import Karras  # noqa: E402
-from engine.fields import Box, Grid  # noqa: E402
-from engine.networks.points import Points, spacing_km  # noqa: E402
+from engine.fields import KM_PER_DEGREE, Box, Grid  # noqa: E402
+from engine.networks.points import Points  # noqa: E402
 from engine.observe import points  # noqa: E402
 from engine.tasks import entries  # noqa: E402
 from engine.transforms import Log  # noqa: E402
@@ -85,7 +85,7 @@ class Batches:
                 tile = np.rot90(tile[:, ::-1] if rng.random() < 0.5 else tile, int(rng.integers(4)))
             found.append(np.ascontiguousarray(tile))
             labels.append(number)
-            spacings.append(spacing_km(source.step * multiple))
+            spacings.append(source.step * multiple * KM_PER_DEGREE)
         rain = torch.from_numpy(np.stack(found))
         known = torch.isfinite(rain).float()
         latent = (self.log.forward(torch.nan_to_num(rain)) - self.shift) / self.scale

@@ -15,7 +15,6 @@ One network so covers sources of many resolutions, and a coarser lattice under f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -97,8 +96,3 @@ class Points(nn.Module):
         laid = places.adjoint(known)
         field = places.adjoint((x * known).expand(len(x), -1)) / laid.clamp(min=FAINT)
         return torch.where(laid >= FAINT, field, 0.0), laid.clamp(max=FULL)
-
-
-def spacing_km(step: float) -> float:
-    """The spacing of a lattice of so many degrees."""
-    return step * math.pi * 6371.0 / 180.0

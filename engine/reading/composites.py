@@ -11,14 +11,10 @@ the Earth, as the weather services give them.
 
 from __future__ import annotations
 
-import bz2
 import functools
-import gzip
 import re
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,10 +30,7 @@ from engine.values import Invalid, brief, number, spelled
 
 MARSHALL_PALMER = (200.0, 1.6)
 MOST_UNPACKED = 2**29  # bytes; a month of five-minute maps of Germany has more and comes in days
-PIECE = 2**20
 LONGEST_PROJECTION = 1000
-PACKED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
-BROKEN = (OSError, EOFError, ValueError, zlib.error)  # what these say of broken streams
 # Of PROJ: projections and figures of the Earth in numbers and names, nothing that could be a file.
 WORD = re.compile(
     r"(proj|lat_[012]|lat_ts|lon_0|lonc|alpha|gamma|k|k_0|x_0|y_0|zone|south|units|to_meter|over|type|wktext|no_defs"
@@ -135,36 +128,3 @@ def word(value: Any) -> str:
     """An attribute of HDF5 as text: bytes, or one text in an array."""
     one = value.flat[0] if isinstance(value, np.ndarray) and value.size else value
     return (one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)).strip("\0 ")
-
-
-def beginning(path: Path, size: int = 1024) -> bytes:
-    """The first bytes, unpacked if they are packed by gzip or bzip2; nothing if they cannot be."""
-    if path.is_dir():
-        return b""
-    with path.open("rb") as stream:
-        try:
-            return _plain(stream).read(size)
-        except BROKEN:
-            return b""
-
-
-def unpacked(stream: IO[bytes], where: str) -> bytes:
-    """All bytes of a file, unpacked if they are packed by gzip or bzip2, up to a limit."""
-    found = bytearray()  # asked for at once, it would take the memory of all that is allowed
-    try:
-        plain = _plain(stream)
-        while piece := plain.read(PIECE):
-            found += piece
-            if len(found) > MOST_UNPACKED:
-                raise Invalid(f"{where}: unpacks to more than {MOST_UNPACKED / 1e6:.0f} MB; split it")
-    except BROKEN as error:
-        if isinstance(error, Invalid):
-            raise
-        raise Invalid(f"{where}: cannot be unpacked; fetch it again") from None
-    return bytes(found)
-
-
-def _plain(stream: IO[bytes]) -> IO[bytes]:
-    opened = PACKED.get(stream.read(2))
-    stream.seek(0)
-    return opened(stream) if opened else stream  # pyright: ignore[reportReturnType]

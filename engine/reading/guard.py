@@ -46,15 +46,6 @@ def is_hdf5(path: Path) -> bool:
         return stream.read(8) == SIGNATURE
 
 
-def has_table(path: Path, names: Sequence[str]) -> bool:
-    """Whether one of these is a variable of two dimensions in an HDF5 file."""
-    if not is_hdf5(path):
-        return False
-    guarded(path)
-    with READING, h5py.File(path) as file:
-        return any(getattr(file.get(name), "ndim", 0) == 2 for name in names)
-
-
 def fits(shape: Sequence[int], where: str) -> None:
     """Refuse what has more cells than can be worked with."""
     if math.prod(shape) > MOST_CELLS:

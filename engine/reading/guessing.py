@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ import pandas as pd
 from engine.reading.guard import fits
 from engine.reading.rtables import is_r, r_table
 from engine.reading.spellings import NAMES, ROLES, split_name
-from engine.reading.unpacking import BROKEN, STREAMS, unpacked
+from engine.reading.unpacking import beginning, unpacked
 from engine.values import Invalid, brief
 
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -67,16 +66,9 @@ def _decoded(content: bytes, name: str, where: str) -> str:
     return text
 
 
-def beginning(path: Path) -> bytes:
-    """The first lines of a file, unpacked; nothing of what is cut off or damaged."""
-    with path.open("rb") as stream:
-        start = stream.read(6)
-    opened = next((each for mark, each in STREAMS.items() if start.startswith(mark)), open)
-    try:
-        with opened(path, "rb") as stream:  # pyright: ignore[reportArgumentType]
-            content: Any = stream.read(HEAD)
-    except BROKEN:
-        return b""
+def first_lines(path: Path) -> bytes:
+    """The first lines of a file, unpacked."""
+    content = beginning(path, HEAD)
     return content[: content.rfind(b"\n") + 1] if len(content) == HEAD else content
 
 

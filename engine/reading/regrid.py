@@ -132,6 +132,20 @@ def projected(about: Mapping[str, Any], x: xr.DataArray, y: xr.DataArray, where:
     return lat, lon
 
 
+def window(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> tuple[slice, slice]:
+    """Rows and columns that hold a box; where the columns begin elsewhere than in the west, all of them."""
+    if box is None:
+        return slice(0, len(lat)), slice(0, len(lon))
+    box = Box.of(box)
+    inside = [(lat >= box.south) & (lat <= box.north), (lon >= box.west) & (lon <= box.east)]
+    if not all(each.any() for each in inside):
+        raise Invalid(f"{where}: does not reach {tuple(box)}; choose another box")
+    rows, columns = (slice(int(one.argmax()), len(one) - int(one[::-1].argmax())) for one in inside)
+    if not inside[1][columns].all():
+        raise Invalid(f"{where}: its columns begin within {tuple(box)}; ask for a box on one side of that")
+    return rows, columns
+
+
 def placed(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> None:
     """Refuse a map whose places do not say where it lies."""
     if not (np.isfinite(lat).all() and np.isfinite(lon).all()):

@@ -1,4 +1,4 @@
-"""Files that come packed: ZIP, tar and gzip, unpacked within bounds and never outside a folder.
+"""Files that come packed: ZIP, gzip, bzip2 and xz, unpacked within bounds and never outside a folder.
 
 A packed file may hold a thousand times what it weighs, a path that climbs out of the folder it is unpacked
 into, or a link that leads there. So the unpacked bytes are counted while they come, whatever the file says of
@@ -10,7 +10,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,32 +22,47 @@ MOST_UNPACKED = 2 * 10**9  # bytes
 MOST_MEMBERS = 10_000
 PIECE = 2**20
 STREAMS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 BROKEN += (NotImplementedError, ValueError, RuntimeError)  # what these modules say of strange members
 
 
-def packed(path: Path) -> bool:
-    """Whether a file is a stream of gzip, bzip2 or xz."""
+def plain(stream: IO[bytes]) -> IO[bytes]:
+    """What a stream of gzip, bzip2 or xz holds; any other as it is."""
+    mark = stream.read(6)
+    stream.seek(0)
+    opened = next((each for begin, each in STREAMS.items() if mark.startswith(begin)), None)
+    return opened(stream) if opened else stream  # pyright: ignore[reportReturnType, reportArgumentType]
+
+
+def beginning(path: Path, size: int) -> bytes:
+    """The first bytes of a file, unpacked; nothing of a folder, or of what is cut off or damaged."""
+    if path.is_dir():
+        return b""
     with path.open("rb") as stream:
-        begin = stream.read(6)
-    return any(begin.startswith(each) for each in STREAMS)
+        try:
+            return plain(stream).read(size)
+        except BROKEN:
+            return b""
 
 
 def unpacked(path: Path, most: int = MOST_UNPACKED) -> bytes:
-    """What a gzip, bzip2 or xz file holds; any other file as it is."""
+    """All of a file, unpacked."""
     with path.open("rb") as stream:
-        begin = stream.read(6)
-    opened = next((each for start, each in STREAMS.items() if begin.startswith(start)), open)
-    parts: list[bytes] = []  # read at once, it would take the memory of all that is allowed
+        return counted(stream, str(path), most)
+
+
+def counted(stream: IO[bytes], where: str, most: int) -> bytes:
+    """All of a stream, unpacked, and not more than so much."""
+    parts, left = [], most  # read at once, it would take the memory of all that is allowed
     try:
-        with opened(path, "rb") as stream:
-            while most >= 0 and (piece := stream.read(PIECE)):
-                parts.append(piece)  # pyright: ignore[reportArgumentType]
-                most -= len(piece)
+        opened = plain(stream)
+        while left >= 0 and (piece := opened.read(PIECE)):
+            parts.append(piece)
+            left -= len(piece)
     except BROKEN as error:
-        raise damaged(path, error) from None
-    if most < 0:
-        raise _too_much(path, most + sum(map(len, parts)))
+        raise damaged(where, error) from None
+    if left < 0:
+        raise _too_much(where, most)
     return b"".join(parts)
 
 
@@ -59,15 +73,6 @@ def unzipped(path: Path, into: Path, most: int = MOST_UNPACKED) -> list[Path]:
         with zipfile.ZipFile(path) as file:
             members = ((each.filename, file.open(each)) for each in file.infolist() if not each.is_dir())
             return _written(path, members, into, most)
-    except BROKEN as error:
-        raise error if isinstance(error, Invalid) else damaged(path, error) from None
-
-
-def untarred(path: Path, into: Path, most: int = MOST_UNPACKED) -> list[Path]:
-    """The files of a tar, packed or not, in a folder; in order of name."""
-    try:
-        with tarfile.open(path, "r:*") as file:
-            return _written(path, _members(path, file), into, most)
     except BROKEN as error:
         raise error if isinstance(error, Invalid) else damaged(path, error) from None
 
@@ -89,17 +94,6 @@ def bounded(path: Path, most: int = MOST_UNPACKED) -> None:
             raise Invalid(f"{path}: is locked with a password; unlock it first")
         if each.external_attr >> 16 & 0o170000 == 0o120000:
             raise Invalid(f"{path}: {brief(each.filename)} in it is a link; pack what it names")
-
-
-def _members(path: Path, file: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for count, each in enumerate(file):
-        if count >= MOST_MEMBERS:
-            raise Invalid(f"{path}: holds more than {MOST_MEMBERS} files; pack fewer")
-        stream = file.extractfile(each) if each.isreg() else None
-        if stream is not None:
-            yield each.name, stream
-        elif not each.isdir():
-            raise Invalid(f"{path}: {brief(each.name)} in it is a link or a device; pack plain files")
 
 
 def _written(path: Path, members: Iterator[tuple[str, IO[bytes]]], into: Path, most: int) -> list[Path]:
@@ -130,9 +124,9 @@ def _plain(path: Path, name: str) -> PurePosixPath:
     return said
 
 
-def _too_much(path: Path, most: int) -> Invalid:
+def _too_much(path: Path | str, most: int) -> Invalid:
     return Invalid(f"{path}: unpacks to more than {most / 1e6:.0f} MB; unpack it, and cut it, yourself")
 
 
-def damaged(path: Path, error: Exception) -> Invalid:
+def damaged(path: Path | str, error: Exception) -> Invalid:
     return Invalid(f"{path}: cannot be unpacked, it may be damaged ({type(error).__name__}); fetch it again")

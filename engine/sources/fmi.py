@@ -20,8 +20,9 @@ import xarray as xr
 
 from engine.fields import Box
 from engine.intervals import ends, length
-from engine.reading.composites import Echo, Pixels, beginning, centres, composed, projection, unpacked
+from engine.reading.composites import MOST_UNPACKED, Echo, Pixels, centres, composed, projection
 from engine.reading.guard import fits
+from engine.reading.unpacking import beginning, unpacked
 from engine.values import Invalid, brief, instant, number
 
 TITLE = "FMI radar in PGM"
@@ -49,8 +50,7 @@ def read(
 ) -> xr.DataArray:
     """The picture as rain, brought to equal cells."""
     where = str(path)
-    with path.open("rb") as file:
-        content = unpacked(file, where)
+    content = unpacked(path, MOST_UNPACKED)
     head = HEAD.match(content)
     if head is None:
         raise Invalid(f"{where}: its header is not one of FMI's; fetch it again")

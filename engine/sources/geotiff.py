@@ -28,6 +28,7 @@ from engine.fields import UNIT, Box, check, wrap
 from engine.intervals import as_rate, ends, length, named
 from engine.quantities import RAIN, noted
 from engine.reading import guard
+from engine.reading.regrid import window
 from engine.values import Invalid, instant, number
 
 TITLE = "GeoTIFF with a band a time"
@@ -81,7 +82,7 @@ def read(
         warnings.filterwarnings("ignore", "Dataset has no geotransform")  # it is refused by a line of ours
         file = stack.enter_context(_opened(path))
         lat, lon = _axes(file, where)
-        rows, columns = _inside(lat, lon, box, where)
+        rows, columns = window(lat, lon, box, where)
         shape = (file.count, rows.stop - rows.start, columns.stop - columns.start)
         _fits(file, shape, where)
         said, tags, told = file.descriptions, file.tags(), unit or _unit(file, where)
@@ -122,20 +123,6 @@ def _axes(file: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     # a ten-millionth of a degree is a centimetre; what is finer is a rounded corner
     lat = np.round(north + (np.arange(file.height) + 0.5) * tall, 7)
     return lat, np.round(wrap(west + (np.arange(file.width) + 0.5) * wide), 7)
-
-
-def _inside(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> tuple[slice, slice]:
-    """The window that holds a box; where the columns begin elsewhere than in the west, all of them."""
-    if box is None:
-        return slice(0, len(lat)), slice(0, len(lon))
-    box = Box.of(box)
-    inside = [(lat >= box.south) & (lat <= box.north), (lon >= box.west) & (lon <= box.east)]
-    if not all(each.any() for each in inside):
-        raise Invalid(f"{where}: does not reach {tuple(box)}; choose another box")
-    rows, columns = (slice(int(one.argmax()), len(one) - int(one[::-1].argmax())) for one in inside)
-    if not inside[1][columns].all():
-        raise Invalid(f"{where}: its columns begin within {tuple(box)}; ask for a box on one side of that")
-    return rows, columns
 
 
 def _fits(file: Any, shape: tuple[int, ...], where: str) -> None:

@@ -27,7 +27,7 @@ from engine.intervals import as_rate, length
 from engine.quantities import noted
 from engine.reading.clocks import instants
 from engine.reading.guard import fits
-from engine.reading.guessing import MOST_TEXT, beginning
+from engine.reading.guessing import MOST_TEXT, first_lines
 from engine.reading.unpacking import unpacked
 from engine.values import Invalid, brief
 
@@ -44,7 +44,7 @@ HPD = "382"  # of the hourly precipitation network, where only a blank is good
 def sniff(path: Path) -> bool:
     if path.is_dir():
         return False
-    names = beginning(path).split(b"\n", 1)[0].decode("latin1").lower().strip().split("|")
+    names = first_lines(path).split(b"\n", 1)[0].decode("latin1").lower().strip().split("|")
     return bool(set(STATION) & set(names)) and any(each in names for each in COLUMNS.values())
 
 

@@ -25,6 +25,7 @@ from engine.fields import UNIT, Box, check, wrap
 from engine.intervals import MONTH, as_rate, ends, length, named, rain_unit
 from engine.quantities import RAIN, noted
 from engine.reading.guard import fits, guarded, is_hdf5
+from engine.reading.regrid import window
 from engine.values import Invalid, brief, instant
 
 TITLE = "IMERG in HDF5"
@@ -76,7 +77,7 @@ def read(
         grid = file[layout.grid]
         starts, lasts = _times(grid, layout.header, interval, where)
         lat, lon = (_degrees(grid, axis, where) for axis in ("lat", "lon"))
-    rows, columns = _inside(lat, lon, box, where)
+    rows, columns = window(lat, lon, box, where)
     lat, lon = lat[rows], lon[columns]
     shape = (len(starts), len(lat), len(lon))
     fits(shape, where)
@@ -169,17 +170,6 @@ def _degrees(grid: Any, axis: str, where: str) -> np.ndarray:
     if not (np.isfinite(degrees).all() and (np.diff(degrees) > 0).all()):
         raise Invalid(f"{where}: its {axis} does not ascend; fetch it again")
     return np.round(wrap(degrees), 4) if axis == "lon" else degrees
-
-
-def _inside(lat: np.ndarray, lon: np.ndarray, box: Box | None, where: str) -> tuple[slice, slice]:
-    if box is None:
-        return slice(0, len(lat)), slice(0, len(lon))
-    box = Box.of(box)
-    inside = [(lat >= box.south) & (lat <= box.north), (lon >= box.west) & (lon <= box.east)]
-    if not all(each.any() for each in inside):
-        raise Invalid(f"{where}: does not reach {tuple(box)}; choose another box")
-    rows, columns = (slice(int(one.argmax()), len(one) - int(one[::-1].argmax())) for one in inside)
-    return rows, columns
 
 
 def _values(path: Path, name: str, times: slice, part: tuple[slice, slice]) -> np.ndarray:

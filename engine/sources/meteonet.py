@@ -30,6 +30,7 @@ from engine.fields import MOST_TIMES, Box, rain, wrap
 from engine.intervals import as_rate, ends, length
 from engine.quantities import noted
 from engine.reading.guard import fits, fits_bytes
+from engine.reading.regrid import window
 from engine.values import Invalid, instant, number, spelled
 
 TITLE = "MeteoNet rain in npz"
@@ -96,7 +97,7 @@ def _maps(
             )
         fits(shape[1:], where)
         lat, lon = _axes(shape[1:], north, west, where)
-        rows, columns = _inside(lat, lon, box, where)
+        rows, columns = window(lat, lon, box, where)
         lat, lon = lat[rows], lon[columns]
         fits((shape[0], len(lat), len(lon)), where)
         values, lowest = np.empty((shape[0], len(lat), len(lon)), np.int16), 0
@@ -164,14 +165,3 @@ def _axes(shape: tuple[int, ...], north: Any, west: Any, where: str) -> tuple[np
     top, left = number("north", north, -90, 90), number("west", west, -360, 360)
     lat = np.round(top - STEP * np.arange(shape[0])[::-1], 7)
     return lat, np.round(wrap(left) + STEP * np.arange(shape[1]), 7)
-
-
-def _inside(lat: np.ndarray, lon: np.ndarray, box: Any, where: str) -> tuple[slice, slice]:
-    if box is None:
-        return slice(None), slice(None)
-    box = Box.of(box)
-    inside = [(lat >= box.south) & (lat <= box.north), (lon >= box.west) & (lon <= box.east)]
-    if not all(each.sum() > 1 for each in inside):
-        raise Invalid(f"{where}: does not reach {tuple(box)}")
-    rows, columns = (slice(each.argmax(), len(each) - each[::-1].argmax()) for each in inside)
-    return rows, columns

@@ -34,12 +34,11 @@ from engine.reading.composites import (
     MOST_UNPACKED,
     Echo,
     Pixels,
-    beginning,
     centres,
     composed,
     projection,
-    unpacked,
 )
+from engine.reading.unpacking import beginning, counted, unpacked
 from engine.values import Invalid, brief, instant
 
 TITLE = "RADOLAN, binary or ASCII"
@@ -124,8 +123,7 @@ def _is_tar(content: bytes) -> bool:
 
 def _members(path: Path, where: str) -> list[tuple[str, bytes]]:
     """The files in a file: itself, or those of a tar, with their names."""
-    with path.open("rb") as file:
-        content = unpacked(file, where)
+    content = unpacked(path, MOST_UNPACKED)
     if not _is_tar(content):
         return [(path.name, content)]
     found, total = [], 0
@@ -134,7 +132,7 @@ def _members(path: Path, where: str) -> list[tuple[str, bytes]]:
             stream = archive.extractfile(member) if member.isreg() and not member.issparse() else None
             if stream is None:
                 continue
-            found.append((member.name, unpacked(stream, f"{where}: {brief(member.name)}")))
+            found.append((member.name, counted(stream, f"{where}: {brief(member.name)}", MOST_UNPACKED)))
             total += len(found[-1][1])
             if total > MOST_UNPACKED or len(found) > MOST_MAPS:
                 raise Invalid(f"{where}: holds too much for one sequence; split it into days")

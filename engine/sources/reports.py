@@ -30,7 +30,7 @@ from engine.intervals import named as interval_named
 from engine.quantities import noted
 from engine.reading.clocks import DAYS_ONLY, instants
 from engine.reading.guard import fits
-from engine.reading.guessing import MOST_TEXT, beginning, layout, letters, moment, roles, table, unit_said
+from engine.reading.guessing import MOST_TEXT, first_lines, layout, letters, moment, roles, table, unit_said
 from engine.reading.numerals import Reading, decimal_mark
 from engine.reading.rtables import is_r, r_tables
 from engine.reading.spaced import differences, grows, spaced, tips
@@ -47,7 +47,7 @@ DAY: Any = pd.Timedelta("1D")
 def sniff(path: Path) -> bool:
     if path.is_dir():
         return False
-    content = beginning(path)
+    content = first_lines(path)
     if is_r(content):
         return True
     try:

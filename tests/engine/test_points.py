@@ -1,11 +1,10 @@
 """The network over points: what holds on a grid holds at scattered points."""
 
 import numpy as np
-import pytest
 import torch
 
 from engine.fields import Box, Grid
-from engine.networks.points import Points, spacing_km
+from engine.networks.points import Points
 from engine.observe import points
 
 GRID = Grid(Box(100, 30, 103, 32.4), 0.1)
@@ -84,7 +83,3 @@ def test_any_size_will_do():
     made = network()
     for shape in ((2, 3), (17, 31), (24, 24)):
         assert said(made, torch.randn(2, *shape)).shape == (2, *shape)
-
-
-def test_spacing_is_of_a_meridian():
-    assert spacing_km(0.1) == pytest.approx(11.12, abs=0.01)

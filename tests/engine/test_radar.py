@@ -15,7 +15,6 @@ from pyproj import Proj
 
 from engine.fields import check
 from engine.quantities import notes
-from engine.reading import composites
 from engine.reading.composites import MARSHALL_PALMER, Echo, projection
 from engine.reading.regrid import ROUNDING
 from engine.sources import fmi, knmi, meteonet, odim, open_any, radolan, readers
@@ -67,7 +66,7 @@ def test_what_unpacks_to_too_much_or_is_broken_is_refused(tmp_path, monkeypatch)
     with pytest.raises(Invalid, match="cannot be unpacked"):
         radolan.read(path)
     radolan_file(path, "RW", sums())
-    monkeypatch.setattr(composites, "MOST_UNPACKED", 1_600_000)
+    monkeypatch.setattr(radolan, "MOST_UNPACKED", 1_600_000)
     with pytest.raises(Invalid, match="unpacks to more than 2 MB"):
         radolan.read(path)
 
