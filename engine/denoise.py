@@ -14,6 +14,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ class Karras(Denoiser, nn.Module):
         nn.Module.__init__(self)
         self.network, self.spread = network, spread
 
-    def __call__(self, x: Tensor, sigma: Level, *condition: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, sigma: Level, *condition: Any) -> Tensor:
         # One level for all stays one: told once, a network says the same whatever the number of members.
         sigma = level(sigma, x).reshape(-1, *(1,) * (x.ndim - 1))
         total = (sigma**2 + self.spread**2).sqrt()
@@ -134,13 +135,19 @@ class Karras(Denoiser, nn.Module):
         return skip * x + out * self.network(x / total, sigma.flatten().log() / 4, *condition)
 
     def loss(
-        self, x: Tensor, generator: torch.Generator, *condition: Tensor, levels: Levels = log_normal
+        self,
+        x: Tensor,
+        generator: torch.Generator,
+        *condition: Any,
+        levels: Levels = log_normal,
+        known: Tensor | None = None,
     ) -> Tensor:
-        """Mean over noise levels of (sigma^2 + s^2) / (sigma s)^2 |D(x_t) - x|^2."""
+        """Mean over noise levels of (sigma^2 + s^2) / (sigma s)^2 |D(x_t) - x|^2, where x is known."""
         sigma = level(levels(len(x), generator).to(x.device), x)
         noised = x + sigma * torch.randn(x.shape, generator=generator).to(x.device)
         weight = (sigma**2 + self.spread**2) / (sigma * self.spread) ** 2
-        return (weight * (self(noised, sigma.flatten(), *condition) - x) ** 2).mean()
+        missed = weight * (self(noised, sigma.flatten(), *condition) - x) ** 2
+        return missed.mean() if known is None else (missed * known).sum() / known.sum()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ def log_normal(count: int, generator: torch.Generator, mean: float = -1.2, sprea
     return torch.exp(mean + spread * torch.randn(count, generator=generator))
 
 
+def stratified(count: int, generator: torch.Generator, mean: float, spread: float) -> Tensor:
+    """The same, one of each of ``count`` equally likely strata, so that no batch is all noise."""
+    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    return torch.exp(mean + spread * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
+
+
 @dataclass(frozen=True)
 class Streams:
     """The noise of some members: draw ``streams("step 3", shape)`` is (members, *shape)."""

@@ -14,6 +14,7 @@ build/ as if it had not stopped; another number of steps is another schedule, an
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import sys
@@ -30,11 +31,11 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.optim import swa_utils  # noqa: E402
+from training.loop import Training  # noqa: E402
 
 from engine.denoise import Gaussian, Karras, Waves  # noqa: E402
 from engine.networks.unet import UNet  # noqa: E402
+from engine.noise import stratified  # noqa: E402
 from tests.engine.learned import LEVELS, PATH, PRIOR, SHAPE, excess  # noqa: E402
 
 NETWORK = {"widths": (48, 64, 64), "patch": 4, "padding": "circular"}
@@ -43,58 +44,34 @@ MEAN, SPREAD = -0.5, 1.7  # of ln sigma
 EVERY = 500  # steps between checkpoints
 
 
-def levels(count: int, generator: torch.Generator) -> Tensor:
-    """Log-normal, one of each of ``count`` equally likely strata."""
-    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    return torch.exp(MEAN + SPREAD * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
+levels = functools.partial(stratified, mean=MEAN, spread=SPREAD)
 
 
-class Training:
-    """What goes on from step to step, and survives a stop."""
+class Learning(Training):
+    """Endless fresh draws of the prior."""
 
     def __init__(self, steps: int, checkpoint: Path) -> None:
         torch.manual_seed(0)
-        self.steps, self.checkpoint, self.done = steps, checkpoint, 0
-        self.denoiser = Karras(UNet(**NETWORK))
-        self.mean = swa_utils.AveragedModel(self.denoiser, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(KEPT))
-        self.optimiser = torch.optim.AdamW(self.denoiser.parameters(), RATE, (0.9, 0.99), weight_decay=0.0)
-        self.parts = {"denoiser": self.denoiser, "mean": self.mean, "optimiser": self.optimiser}
+        super().__init__(Karras(UNet(**NETWORK)), RATE, KEPT, checkpoint)
+        self.steps = steps
         self.prior = Gaussian(PRIOR.mean.float(), Waves(PRIOR.basis.values.float()))
 
-    def step(self) -> None:
+    def learn(self) -> None:
         generator = torch.Generator().manual_seed(self.done)
-        rate = (1 + math.cos(math.pi * self.done / self.steps)) / 2 * min(1, (self.done + 1) / WARM_UP)
-        for group in self.optimiser.param_groups:
-            group["lr"] = RATE * rate
+        share = (1 + math.cos(math.pi * self.done / self.steps)) / 2 * min(1, (self.done + 1) / WARM_UP)
         fields = self.prior.draw(torch.randn(BATCH, *SHAPE, generator=generator))
         with torch.autocast("cpu", torch.bfloat16):  # products in half the time, sums in single precision
             loss = self.denoiser.loss(fields, generator, levels=levels)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        self.mean.update_parameters(self.denoiser)
-        self.done += 1
+        self.step(loss, share)
 
-    def save(self) -> None:
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        kept = {name: part.state_dict() for name, part in self.parts.items()}
-        fresh = self.checkpoint.with_suffix(".new")
-        torch.save(kept | {"steps": self.steps, "done": self.done}, fresh)
-        fresh.replace(self.checkpoint)
-
-    def resume(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        kept = torch.load(self.checkpoint, weights_only=True)
-        if kept["steps"] == self.steps:
-            self.done = kept["done"]
-            for name, part in self.parts.items():
-                part.load_state_dict(kept[name])
+    def go_on(self) -> None:
+        """From the checkpoint of a run of as many steps, if there is one."""
+        if self.checkpoint.exists() and torch.load(self.checkpoint, weights_only=True)["steps"] == self.steps:
+            self.resume()
 
     def write(self, target: Path) -> None:
         """Half precision is enough, and what is judged is what is kept."""
-        denoiser = self.mean.module
-        assert isinstance(denoiser, Karras)
+        denoiser = self.kept
         with torch.no_grad():
             for weight in denoiser.parameters():
                 weight.copy_(weight.half())
@@ -115,12 +92,12 @@ def main() -> None:
     parse.add_argument("--to", type=Path, default=PATH, help="where the weights go")
     chosen = parse.parse_args()
     torch.set_num_threads(1)
-    training, begun = Training(chosen.steps, chosen.checkpoint), time.monotonic()
-    training.resume()
+    training, begun = Learning(chosen.steps, chosen.checkpoint), time.monotonic()
+    training.go_on()
     while training.done < chosen.steps:
-        training.step()
+        training.learn()
         if training.done % EVERY == 0:
-            training.save()
+            training.save(steps=chosen.steps)
             print(f"{time.monotonic() - begun:6.0f} s  step {training.done}", flush=True)
     training.write(chosen.to)
 

@@ -14,6 +14,7 @@ cools. The device is a GPU if there is one.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -36,12 +37,13 @@ import torch  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
-from torch.optim import swa_utils  # noqa: E402
 from training.corpus import Hours, gathered, parted  # noqa: E402
+from training.loop import Training  # noqa: E402
 
-from engine.denoise import Karras  # noqa: E402
+from engine.denoise import Karras, Levels  # noqa: E402
 from engine.fields import KM_PER_DEGREE, Box, Grid  # noqa: E402
-from engine.networks.points import Points  # noqa: E402
+from engine.networks.points import Places, Points  # noqa: E402
+from engine.noise import stratified  # noqa: E402
 from engine.observe import points  # noqa: E402
 from engine.tasks import entries  # noqa: E402
 from engine.transforms import Log  # noqa: E402
@@ -52,7 +54,10 @@ COOLING = 0.2  # share of the steps over which the rate falls to nothing; before
 MEAN, SPREAD = 0.3, 1.6  # of ln sigma: what is large shows at high noise
 SCATTERED = 0.2  # share of the batches that are a random quarter of a finer tile's cells
 ENTRIES = ("title", "seed", "sources", "hold_out", "turned", "network", "tile", "batch", "steps", "rate")
-LEVELS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+JUDGED = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+LEARNED = functools.partial(stratified, mean=MEAN, spread=SPREAD)
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # latent fields, what is known of them, labels, spacings
 
 
 class Batches:
@@ -71,7 +76,7 @@ class Batches:
         values = torch.cat(seen)
         self.shift, self.scale = float(values.mean()), float(values.std())
 
-    def tiles(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def tiles(self, rng: np.random.Generator, size: int) -> Batch:
         """Latent fields, what is known of them, their labels and spacings."""
         found, labels, spacings = [], [], []
         while len(found) < self.run["batch"]:
@@ -92,98 +97,53 @@ class Batches:
         return latent * known, known, torch.tensor(labels), torch.tensor(spacings)
 
 
-def levels(count: int, generator: torch.Generator) -> Tensor:
-    """Log-normal, one of each of ``count`` equally likely strata."""
-    share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    return torch.exp(MEAN + SPREAD * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
-
-
-def loss(
-    denoiser: Karras, batch: tuple, sigma: Tensor, generator: torch.Generator, scattered: bool
-) -> Tensor:
+def scattered(batch: Batch, generator: torch.Generator) -> tuple[Batch, Places]:
+    """A random quarter of the cells, on a lattice of twice the spacing."""
     latent, known, label, spacing = batch
-    about: dict[str, Any] = {"known": known}
-    if scattered:
-        size = latent.shape[-1]
-        chosen = torch.randperm(size * size, generator=generator)[: size * size // 4].to(latent.device)
-        # A lattice of twice the spacing lies under the fine cells, centred between four of them.
-        row, column = (((chosen // size) - 0.5) / 2, ((chosen % size) - 0.5) / 2)
-        under = Grid(Box(0, 0, size // 2, size // 2), 1.0)
-        places = points(under, row.cpu().numpy() + 0.5, column.cpu().numpy() + 0.5)
-        latent, known = (each.flatten(1)[:, chosen] for each in (latent, known))
-        about, spacing = {"known": known, "places": places}, spacing * 2
-    noise = torch.randn(latent.shape, generator=generator).to(latent.device)
-    sigma = sigma.to(latent.device)
-    wide = sigma.reshape(-1, *(1,) * (latent.ndim - 1))
-    noised = (latent + wide * noise) * known
-    total = (wide**2 + 1).sqrt()
-    said = denoiser.network(noised / total, sigma.log() / 4, label, spacing, **about)
-    # In Karras' scaling the target of the network is (x - c_skip x_t) / c_out, of variance one at any level.
-    target = (latent - noised / total**2) * total / wide
-    return (((said - target) ** 2) * known).sum() / known.sum()
+    size = latent.shape[-1]
+    chosen = torch.randperm(size * size, generator=generator)[: size * size // 4]
+    # The lattice's cells are centred between four of the fine ones.
+    row, column = (each.numpy() / 2 + 0.25 for each in (chosen // size, chosen % size))
+    under = Grid(Box(0, 0, size // 2, size // 2), 1.0)
+    latent, known = (each.flatten(1)[:, chosen.to(latent.device)] for each in (latent, known))
+    return (latent, known, label, spacing * 2), points(under, row, column)
 
 
-class Training:
-    """What goes on from step to step, and survives a stop."""
+def loss(denoiser: Karras, batch: Batch, generator: torch.Generator, levels: Levels, quarter: bool) -> Tensor:
+    batch, places = scattered(batch, generator) if quarter else (batch, None)
+    latent, known, label, spacing = batch
+    about = (label, spacing, known, None, places)
+    return denoiser.loss(latent, generator, *about, levels=levels, known=known)
+
+
+class Learning(Training):
+    """Tiles of the sources, one run after another's checkpoint."""
 
     def __init__(self, run: dict[str, Any], batches: Batches, checkpoint: Path, device: str) -> None:
         torch.manual_seed(run["seed"])
-        self.run, self.batches, self.checkpoint, self.device, self.done = run, batches, checkpoint, device, 0
-        self.denoiser = Karras(Points(len(batches.sources), **run["network"])).to(device)
-        self.mean = swa_utils.AveragedModel(self.denoiser, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(KEPT))
-        self.optimiser = torch.optim.AdamW(
-            self.denoiser.parameters(), run["rate"], (0.9, 0.99), weight_decay=0.0
-        )
-        self.parts = {"denoiser": self.denoiser, "mean": self.mean, "optimiser": self.optimiser}
+        denoiser = Karras(Points(len(batches.sources), **run["network"])).to(device)
+        super().__init__(denoiser, run["rate"], KEPT, checkpoint)
+        self.run, self.batches, self.device = run, batches, device
         self.curve: list[float] = []
 
-    def step(self) -> float:
+    def learn(self) -> float:
         rng = np.random.default_rng([self.run["seed"], self.done])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         left = (self.run["steps"] - self.done) / (COOLING * self.run["steps"])
-        rate = min(1.0, (self.done + 1) / WARM_UP, left)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.run["rate"] * rate
-        scattered = rng.random() < SCATTERED
-        batch = tuple(each.to(self.device) for each in self.batches.tiles(rng, self.run["tile"]))
-        sigma = levels(self.run["batch"], generator)[torch.randperm(self.run["batch"], generator=generator)]
-        with torch.autocast(
-            self.device, torch.bfloat16
-        ):  # products in half the time, sums in single precision
-            missed = loss(self.denoiser, batch, sigma, generator, scattered)
-        self.optimiser.zero_grad()
-        missed.backward()
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-        self.optimiser.step()
-        self.mean.update_parameters(self.denoiser)
-        self.done += 1
-        return float(missed.detach())
+        share, quarter = min(1.0, (self.done + 1) / WARM_UP, left), rng.random() < SCATTERED
+        tiles = self.batches.tiles(rng, self.run["tile"])
+        latent, known, label, spacing = (each.to(self.device) for each in tiles)
+        # products in half the time, sums in single precision
+        with torch.autocast(self.device, torch.bfloat16):
+            missed = loss(self.denoiser, (latent, known, label, spacing), generator, LEARNED, quarter)
+        return self.step(missed, share, steepest=1.0)
 
-    @property
-    def kept(self) -> Karras:
-        found = self.mean.module
-        assert isinstance(found, Karras)
-        return found
+    def keep(self) -> None:
+        self.save(curve=self.curve, shift=self.batches.shift, scale=self.batches.scale)
 
-    def save(self) -> None:
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        kept = {name: part.state_dict() for name, part in self.parts.items()}
-        about = {
-            "done": self.done,
-            "curve": self.curve,
-            "shift": self.batches.shift,
-            "scale": self.batches.scale,
-        }
-        fresh = self.checkpoint.with_suffix(".new")
-        torch.save(kept | about, fresh)
-        fresh.replace(self.checkpoint)
-
-    def resume(self) -> None:
-        kept = torch.load(self.checkpoint, weights_only=True)
-        self.done, self.curve = kept["done"], kept["curve"]
-        self.batches.shift, self.batches.scale = kept["shift"], kept["scale"]
-        for name, part in self.parts.items():
-            part.load_state_dict(kept[name])
+    def go_on(self) -> None:
+        found = self.resume()
+        self.curve, self.batches.shift, self.batches.scale = found["curve"], found["shift"], found["scale"]
 
     def begin(self, weights: Path) -> None:
         """From the weights of an earlier run, and its latent."""
@@ -198,12 +158,13 @@ class Training:
 def judged(denoiser: Karras, batches: Batches, count: int = 8) -> dict[str, float]:
     """The loss at each noise level, on tiles held out, always the same."""
     found = {}
-    for sigma in LEVELS:
+    for sigma in JUDGED:
+        level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
         generator, total = torch.Generator().manual_seed(1), 0.0
         for number in range(count):
             batch = batches.tiles(np.random.default_rng([7, number]), batches.run["tile"])
             with torch.no_grad():
-                total += float(loss(denoiser, batch, torch.full((len(batch[0]),), sigma), generator, False))
+                total += float(loss(denoiser, batch, generator, level, False))
         found[f"{sigma:g}"] = round(total / count, 5)
     return found
 
@@ -215,7 +176,7 @@ def files(pattern: str, beside: Path) -> list[Path]:
     raise Invalid(f"no {pattern}; set RAINLOOM_DATA to the folder of real files")
 
 
-def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Training, Batches]:
+def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Learning, Batches]:
     """A run as far as it is, and the batches that judge it."""
     run = entries("run", plain_yaml(path.read_bytes(), str(path)), ENTRIES)
     if lacking := [name for name in ENTRIES if name not in run]:
@@ -226,9 +187,9 @@ def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Train
     parts = [parted(each, held_out) for each in whole]  # pyright: ignore[reportArgumentType]
     batches, held = (Batches(run, [each[side] for each in parts], 0.1, 150.0) for side in (0, 1))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    training = Training(run, batches, ROOT / "build" / f"{path.stem}.pt", device)
+    training = Learning(run, batches, ROOT / "build" / f"{path.stem}.pt", device)
     if training.checkpoint.exists():
-        training.resume()
+        training.go_on()
     else:
         batches.fit()
         if weights:
@@ -237,21 +198,21 @@ def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Train
     return training, held
 
 
-def teach(training: Training, held: Batches, minutes: float) -> None:
+def teach(training: Learning, held: Batches, minutes: float) -> None:
     """Go on to the end, or for so long; tell now and then how well it does."""
     begun, first, running, steps = time.monotonic(), training.done, [], training.run["steps"]
     while training.done < steps and time.monotonic() - begun < 60 * minutes:
-        running.append(training.step())
+        running.append(training.learn())
         if training.done % EVERY:
             continue
         training.curve.append(float(np.mean(running)))
         running.clear()
-        training.save()
+        training.keep()
         spent = time.monotonic() - begun
         left = spent / (training.done - first) * (steps - training.done) / 3600
         told = f"{spent:6.0f} s  step {training.done}  loss {training.curve[-1]:.4f}"
         print(f"{told}  held out {judged(training.kept, held, 2)}  {left:.1f} h left", flush=True)
-    training.save()
+    training.keep()
 
 
 def main() -> None:

@@ -61,18 +61,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, hours, tmp_path):
     def training(name: str):
         batches = train.Batches(RUN, [hours], 0.1, 150.0)
         batches.fit(40)
-        return train.Training(RUN, batches, tmp_path / name, "cpu")
+        return train.Learning(RUN, batches, tmp_path / name, "cpu")
 
     one, other = training("one.pt"), training("other.pt")
     for _ in range(6):
-        one.step()
+        one.learn()
     for _ in range(3):
-        other.step()
-    other.save()
+        other.learn()
+    other.keep()
     again = training("other.pt")
-    again.resume()
+    again.go_on()
     for _ in range(3):
-        again.step()
+        again.learn()
     for mine, theirs in zip(one.kept.parameters(), again.kept.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs)
 
@@ -80,13 +80,13 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, hours, tmp_path):
 def test_the_loss_is_of_what_is_known(train, hours):
     batches = train.Batches(RUN, [hours], 0.1, 150.0)
     latent, known, label, spacing = batches.tiles(np.random.default_rng(0), 16)
-    denoiser = train.Karras(train.Points(1, **RUN["network"]))
-    sigma, holed = torch.full((4,), 0.5), known.clone()
+    denoiser, holed = train.Karras(train.Points(1, **RUN["network"])), known.clone()
     holed[:, :8] = 0
 
     def loss(field):
         generator = torch.Generator().manual_seed(0)
-        return float(train.loss(denoiser, (field, holed, label, spacing), sigma, generator, False).detach())
+        batch = (field, holed, label, spacing)
+        return float(train.loss(denoiser, batch, generator, train.LEARNED, False).detach())
 
     assert loss(latent) == pytest.approx(loss(torch.where(holed > 0, latent, torch.tensor(9.0))))
 

@@ -31,8 +31,6 @@ FAINT = 1e-3  # less than this is nothing
 class Places(Protocol):
     """How points lie on a lattice: reading it at them, and laying their values on it (the adjoint)."""
 
-    shape: tuple[int, ...]
-
     def __call__(self, x: Tensor) -> Tensor: ...
 
     def adjoint(self, w: Tensor) -> Tensor: ...
