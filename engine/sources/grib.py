@@ -35,7 +35,6 @@ from engine.values import Invalid, brief, spelled
 TITLE = "GRIB 1 or 2"
 TOTALS = ("tp", "tirf", "avg_tprate", "mtpr", "tprate", "prate")  # the first that a file holds is its rain
 FALLING = ("rain", "precip", "snow")  # in the titles of what may be read by name
-ALSO = {"vimdf": "moisture_divergence", "prmsl": "sea_level_pressure"}  # what only GRIB calls so
 # MRMS, by discipline, category and number: name, unit, interval, and whether it knows nothing of gauges.
 MRMS = {
     (209, 6, 1): ("PrecipRate", "mm/h", "2min", True),
@@ -121,7 +120,7 @@ def _known(path: Path) -> list[Message]:
 def _quantity(name: str) -> str | None:
     if name in TOTALS or name in {known[0] for known in MRMS.values()}:
         return RAIN
-    return ALSO.get(name) or quantity_of(name)
+    return quantity_of(name)
 
 
 def _chosen(
