@@ -11,6 +11,7 @@ Fields are (members, ..., rows, columns); sigma is a number or has a leading axi
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.noise import log_normal, variance_preserving
+from engine.observe import Gather
 
 Level = Tensor | float
 Levels = Callable[[int, torch.Generator], Tensor]  # that many noise levels to train at
@@ -47,15 +49,41 @@ class Basis(ABC):
     def apply(self, x: Tensor, gain: Tensor) -> Tensor:
         """Multiply x by the matrix that has these eigenvalues instead."""
 
+    def noise(self, shape: torch.Size) -> tuple[int, ...]:
+        """The shape of the white noise that makes a field of this shape."""
+        return tuple(shape)
+
 
 @dataclass(frozen=True)
 class Waves(Basis):
-    """A stationary covariance on a torus: its eigenvectors are waves, its eigenvalues a power spectrum."""
+    """A stationary covariance on a torus: its eigenvectors are waves, its eigenvalues a power spectrum.
+
+    A field may be the corner of a larger torus, so that its opposite edges do not feel each other. It is
+    filled up with zeros and cut out again; functions of the matrix are then those of the torus.
+    """
 
     values: Tensor  # (rows, columns), in the order of fft2: the variance of a field is their mean
 
     def apply(self, x: Tensor, gain: Tensor) -> Tensor:
-        return torch.fft.ifft2(torch.fft.fft2(x) * gain).real.to(x.dtype)
+        # The transform of real fields would be faster, but rounds one field otherwise than several.
+        rows, columns = x.shape[-2:]
+        whole = torch.fft.ifft2(torch.fft.fft2(x, gain.shape[-2:]) * gain).real
+        return whole[..., :rows, :columns].to(x.dtype)
+
+    def noise(self, shape: torch.Size) -> tuple[int, ...]:
+        return (*shape[:-2], *self.values.shape)
+
+    def between(self, read: Gather, gain: Tensor) -> Tensor:
+        """A C A' for readings of a few cells each: the covariance is looked up by the difference of cells."""
+        table = torch.fft.ifft2(gain.double()).real
+        row, column = read.index // read.shape[1], read.index % read.shape[1]
+        found = table.new_zeros(len(row), len(row))
+        weight = read.weight.to(table)
+        for one, other in itertools.product(range(row.shape[1]), repeat=2):
+            north = (row[:, None, one] - row[None, :, other]) % table.shape[0]
+            east = (column[:, None, one] - column[None, :, other]) % table.shape[1]
+            found += weight[:, None, one] * weight[None, :, other] * table[north, east]
+        return found
 
 
 @dataclass(frozen=True)
@@ -94,9 +122,14 @@ class Gaussian(Denoiser):
         gain = self.basis.values / (self.basis.values + noise)
         return self.mean + self.basis.apply(x - self.mean, gain)
 
-    def draw(self, white: Tensor) -> Tensor:
-        """Fields of the prior, from white noise of the field's shape."""
-        return self.mean + self.basis.apply(white, self.basis.values.sqrt())
+    def draw(self, white: Tensor, sigma: float = 0.0) -> Tensor:
+        """Fields of the prior, noised to level sigma, from white noise of the shape that the basis wants."""
+        return self.mean + self.shaped(white, self.basis.values + sigma**2)
+
+    def shaped(self, white: Tensor, values: Tensor) -> Tensor:
+        """Fields of mean zero whose covariance has these eigenvalues."""
+        drawn = self.basis.apply(white, values.sqrt())
+        return drawn[..., *(slice(size) for size in self.mean.shape)]
 
     def conditioned(self, matrix: Tensor, covariance: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and covariance (of the flat field) given y = H x + e; ``matrix`` is H over the flat field.
@@ -229,7 +262,15 @@ def windowed(prior: Denoiser, hours: int, axis: int = -3, batch: int = 8) -> Den
     return Folded(prior, axis, hours, stride=1, batch=batch)
 
 
-def tiled(prior: Denoiser, size: int, overlap: int, batch: int = 8) -> Denoiser:
-    """A map of any size from a prior of ``size`` cells a side: folded along columns, then along rows."""
-    columns = Folded(prior, -1, size, size - overlap, overlap // 2, batch)
-    return Folded(columns, -2, size, size - overlap, overlap // 2, batch=1)
+def tiled(prior: Denoiser, shape: tuple[int, int], size: int, overlap: int, batch: int = 8) -> Denoiser:
+    """Maps of a shape from a prior of at most ``size`` cells a side: folded along columns, then along rows.
+
+    Tiles are as small as their number allows, for what overlaps is computed twice.
+    """
+    counts = [max(1, math.ceil((length - overlap) / (size - overlap))) for length in shape]
+    rows, columns = (
+        math.ceil((length + (count - 1) * overlap) / count)
+        for length, count in zip(shape, counts, strict=True)
+    )
+    inner = Folded(prior, -1, columns, columns - overlap, overlap // 2, batch)
+    return Folded(inner, -2, rows, rows - overlap, overlap // 2, batch=1)

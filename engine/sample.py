@@ -48,11 +48,10 @@ def start(streams: Streams, shape: tuple[int, ...], sigma: float, climate: Gauss
     The exact start has the variance S + sigma^2 in every wave. Without a climate it is taken for sigma^2,
     which starves the longest waves of a red field: their S is many times the variance of a cell.
     """
-    white = streams("start", shape)
     if climate is None:
-        return sigma * white
-    white = white.to(climate.mean)
-    return climate.mean + climate.basis.apply(white, (climate.basis.values + sigma**2).sqrt())
+        return sigma * streams("start", shape)
+    white = streams("start", climate.basis.noise(climate.mean.shape)).to(climate.mean)
+    return climate.draw(white, sigma)
 
 
 def restart(streams: Streams, guess: Tensor, sigma: float) -> Tensor:

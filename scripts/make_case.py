@@ -2,9 +2,10 @@
 
 ``python scripts/make_case.py`` writes assets/cases/front.nc within ten minutes on one core. The same seed
 gives the same arrays, with the same numpy and scipy on the same kind of machine: elsewhere the last digit
-differs, and in an atmosphere the last digit grows. With ``--climate`` a second case is written to the
-user's own cases, not shipped: the other quantities of the same two days, the same rain on finer cells,
-and the climate simulations that go with it.
+differs, and in an atmosphere the last digit grows. ``--seed`` and ``--start`` make another two days of the
+same climate, under the same terrain and network, for learning from; ``--climate`` a second case that is
+written to the user's own cases, not shipped: the other quantities of the same two days, the same rain on
+finer cells, and the climate simulations that go with it.
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ def _static(name: str, values: np.ndarray, unit: str) -> xr.DataArray:
     return xr.DataArray(values.astype(np.float32), where, ("lat", "lon"), name, {"units": unit})
 
 
-def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray]) -> Layers:
-    """Every instrument's view, and the statics."""
+def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray], seed: int = SEED) -> Layers:
+    """Every instrument's view, and the statics. Places are those of the shipped case, errors the seed's."""
     sea_values = sea_share(GRID)
     sea = _static("sea", sea_values, "1")
     elevation = _static("elevation", terrain(GRID, sea_values, SEED), "m")
@@ -182,30 +183,30 @@ def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray]) -> Layers:
     truth_ = rain_field(mean.astype(np.float32), fine.indexes["time"], GRID.lat, GRID.lon, source="simulated")
     layers: Layers = {"truth": (about("field", "Simulated truth", "reference", "0.1°"), truth_)}
     for name, native, seen in (
-        ("reanalysis", "0.25°", instruments.reanalysis(fine, instruments.Reanalysis(), SEED + 3)),
-        ("satellite", "0.1°", instruments.satellite(fine, sea_values, instruments.Satellite(), SEED + 4)),
-        ("radar", "0.05°", stations.radar(fine, sites, 0.05, radars, SEED + 5)),
-        ("forecast", "0.1°", instruments.forecast(fine, instruments.Forecast(), SEED + 6)),
+        ("reanalysis", "0.25°", instruments.reanalysis(fine, instruments.Reanalysis(), seed + 3)),
+        ("satellite", "0.1°", instruments.satellite(fine, sea_values, instruments.Satellite(), seed + 4)),
+        ("radar", "0.05°", stations.radar(fine, sites, 0.05, radars, seed + 5)),
+        ("forecast", "0.1°", instruments.forecast(fine, instruments.Forecast(), seed + 6)),
     ):
         layers[name] = (about("field", f"Simulated {name}", "background", native), seen)
     say("instruments")
-    gauges = stations.gauges(fine, wind, places, network, SEED + 7)
+    gauges = stations.gauges(fine, wind, places, network, seed + 7)
     layers["gauges"] = (about("gauges", "Simulated gauges"), gauges)
     layers["elevation"] = (about("static", "Simulated terrain"), elevation)
     layers["sea"] = (about("static", "Sea"), sea)
     return layers
 
 
-def told(title: str, description: str) -> dict:
+def told(title: str, description: str, period: Period = PERIOD, seed: int = SEED) -> dict:
     return {
         "title": title,
         "description": description,
         "box": list(BOX),
-        "start": PERIOD.start.isoformat(),
-        "end": PERIOD.end.isoformat(),
+        "start": period.start.isoformat(),
+        "end": period.end.isoformat(),
         "simulated": "true",
         "licence": LICENCE,
-        "seed": SEED,
+        "seed": seed,
     }
 
 
@@ -259,13 +260,19 @@ def main() -> None:
     parse = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parse.add_argument("--climate", action="store_true", help="also write the companion case")
     parse.add_argument("--days", type=int, default=20, help="length of the climate simulations")
+    parse.add_argument("--seed", type=int, default=SEED)
+    parse.add_argument("--start", type=lambda text: instant("start", text), default=PERIOD.start)
     parse.add_argument("--to", type=Path, default=SHIPPED / "front.nc", help="where the case goes")
     chosen = parse.parse_args()
     if not (ROOT / "assets" / "coastlines.npz").exists():
         raise Invalid("assets/coastlines.npz: absent; run scripts/make_coastlines.py first")
     say(f"spinning up {SPIN_UP} hours")
-    fine, quantities = truth(nature.TRUTH, Convection(), BOX, PERIOD, SPIN_UP)
-    write_case(chosen.to, told("A simulated front", FRONT), observed(fine, quantities))
+    period = Period(chosen.start, chosen.start + (PERIOD.end - PERIOD.start))
+    world = replace(nature.TRUTH, seed=chosen.seed)
+    fine, quantities = truth(world, Convection(), BOX, period, SPIN_UP)
+    about_it = told("A simulated front", FRONT, period, chosen.seed)
+    chosen.to.parent.mkdir(parents=True, exist_ok=True)
+    write_case(chosen.to, about_it, observed(fine, quantities, chosen.seed))
     say(f"{chosen.to.name}: {chosen.to.stat().st_size / 1e6:.1f} MB")
     if chosen.climate:
         path = home() / "cases" / "climate.nc"

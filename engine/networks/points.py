@@ -42,7 +42,7 @@ class Points(nn.Module):
         labels: int = 1,
         statics: int = 0,
         widths: Sequence[int] = (64, 96, 128),
-        blocks: int = 1,
+        blocks: int | Sequence[int] = 1,
         patch: int = 2,
         padding: Padding = "zeros",
     ) -> None:

@@ -4,8 +4,8 @@ Fields are (members, rows, columns) or (members, channels, rows, columns), noise
 conditions are further fields on the same cells, with or without channels. The network first folds blocks
 of ``patch`` x ``patch`` cells into channels, since a cell of one channel is too little work for a
 processor; then each of ``widths`` is a floor, of half the resolution of the one above. On the way down and
-on the way up a floor has ``blocks`` residual blocks, and what a floor knew on the way down is added to
-what comes up again.
+on the way up a floor has ``blocks`` residual blocks (one number, or one a floor), and what a floor knew on
+the way down is added to what comes up again.
 
 A block is group norm, convolution, group norm scaled and shifted by the noise level, convolution. What
 runs past the blocks is never normalised, so the size of a field is not forgotten; and every block begins
@@ -37,21 +37,23 @@ class UNet(nn.Module):
         channels: int = 1,
         conditions: int = 0,
         widths: Sequence[int] = (64, 96, 128),
-        blocks: int = 1,
+        blocks: int | Sequence[int] = 1,
         patch: int = 2,
         padding: Padding = "circular",
         says: int | None = None,
     ) -> None:
         """``says`` fields come out, as many as ``channels`` go in unless it is given."""
         super().__init__()
+        deep = [blocks] * len(widths) if isinstance(blocks, int) else blocks
+        floors = list(zip(deep, widths, strict=True))
         self.patch, self.unit = patch, patch * 2 ** (len(widths) - 1)
         cells, told = patch**2, 4 * widths[0]
         steps = list(itertools.pairwise(widths))
         self.embed = nn.Sequential(Octaves(widths[0]), nn.Linear(widths[0], told), nn.SiLU())
         self.enter = _convolution(cells * (channels + conditions), widths[0], padding)
-        self.down = nn.ModuleList(Floor(blocks, width, told, padding) for width in widths)
+        self.down = nn.ModuleList(Floor(count, width, told, padding) for count, width in floors)
         self.fall = nn.ModuleList(nn.Conv2d(above, below, 2, 2) for above, below in steps)
-        self.up = nn.ModuleList(Floor(blocks, width, told, padding) for width in widths)
+        self.up = nn.ModuleList(Floor(count, width, told, padding) for count, width in floors)
         self.rise = nn.ModuleList(nn.ConvTranspose2d(below, above, 2, 2) for above, below in steps)
         self.leave = _nothing(_convolution(widths[0], cells * (says or channels), padding))
         self.says = says

@@ -66,7 +66,7 @@ def cases() -> dict[str, Case]:
     found = {}
     for path in _files():
         try:
-            found[path.stem] = _case(path, path.stat().st_mtime_ns)
+            found[path.stem] = read_case(path, path.stat().st_mtime_ns)
         except (OSError, KeyError, ValueError) as error:  # one bad file must not hide the others
             logging.getLogger("rainloom").warning("case %s cannot be read: %s", path, error)
     return found
@@ -80,11 +80,11 @@ def locate(name: str) -> Case | None:
     """The case that a source's name speaks of, if there is one."""
     stem, _, layer = name.partition("/")
     named = [path for path in _files() if path.stem == stem] if layer else []
-    return _case(named[-1], named[-1].stat().st_mtime_ns) if named else None
+    return read_case(named[-1], named[-1].stat().st_mtime_ns) if named else None
 
 
 @functools.lru_cache(maxsize=64)
-def _case(path: Path, changed: int) -> Case:
+def read_case(path: Path, changed: int) -> Case:
     guarded(path)
     with READING, xr.open_dataset(path, engine="h5netcdf") as root:
         about = dict(root.attrs)

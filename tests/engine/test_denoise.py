@@ -188,7 +188,7 @@ class Patch(Denoiser):
 
 def test_tiles_equal_the_whole_map_and_their_samples_have_no_seam():
     prior = Patch()
-    tiles = tiled(prior, 20, overlap=12)
+    tiles = tiled(prior, (36, 36), 20, overlap=12)
     streams = Streams(0, range(48))
     for sigma in (0.1, 0.5):
         x = streams("x", (36, 36)).double()[:4]
@@ -212,13 +212,13 @@ def test_folds_leave_constants_alone_and_no_seam():
             return 2 * x
 
     x = Streams(0, range(2))("x", (37, 53))
-    torch.testing.assert_close(tiled(Same(), 16, 6)(x, 1.0), 2 * x)
+    torch.testing.assert_close(tiled(Same(), (37, 53), 16, 6)(x, 1.0), 2 * x)
     torch.testing.assert_close(windowed(Same(), 13, axis=-2)(x, torch.ones(2)), 2 * x)
-    assert torch.equal(tiled(Same(), 64, 8)(x, 1.0), 2 * x)
+    assert torch.equal(tiled(Same(), (37, 53), 64, 8)(x, 1.0), 2 * x)
 
 
 def test_folds_have_gradients():
-    prior = tiled(gaussian(16, 16), 16, 8)
+    prior = tiled(gaussian(16, 16), (30, 30), 16, 8)
     x = Streams(0, range(1))("x", (30, 30)).double().requires_grad_()
     prior(x, 0.5).sum().backward()
     assert x.grad is not None
@@ -226,7 +226,7 @@ def test_folds_have_gradients():
 
 
 def test_a_level_of_each_member_is_that_members():
-    prior = tiled(gaussian(16, 16), 16, 8)
+    prior = tiled(gaussian(16, 16), (30, 30), 16, 8)
     x = Streams(0, range(2))("x", (30, 30)).double()
     both = prior(x, torch.tensor([0.1, 2.0]))
     torch.testing.assert_close(both[:1], prior(x[:1], 0.1))

@@ -1,0 +1,177 @@
+"""The climate of a prior: the mean of its fields, and how they go together over a distance.
+
+Guidance needs a Gaussian that stands for the prior where the network's own derivative is not to be had
+(`engine.guide`). It is a stationary one: a covariance that falls with distance in km, a sum of exponentials
+of fixed lengths with weights of at least zero. Such a sum is positive definite at every distance, has short
+and long tails as the fields have them, and is fitted by non-negative least squares. In km it holds for a grid
+of any extent, cells that are not square included.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import fft
+from scipy.linalg import solve_triangular
+from scipy.optimize import nnls
+
+from engine.covariance import Torus
+from engine.denoise import Gaussian, Waves
+from engine.fields import KM_PER_DEGREE, Grid
+
+FAINT = 1e-6  # of the variance: no wave has less, for noise takes the logarithm of nothing
+LENGTHS, CLASSES = 12, 40
+MOST_SITES, MOST_HOURS = 250, 12  # that a covariance is fitted to
+CREDIBLE = 4.0  # deviations from what all others foretell
+LEAST = 1e-4  # variance: values that are all alike have a law too
+MARGIN_KM = 3.0  # lengths that opposite edges are kept apart
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Covariance sum_i variances_i exp(-d / lengths_i) about a mean."""
+
+    mean: float
+    lengths: tuple[float, ...]  # km
+    variances: tuple[float, ...]
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Climate:
+        return cls(float(told["mean"]), tuple(told["lengths"]), tuple(told["variances"]))
+
+    @classmethod
+    def of(cls, fields: np.ndarray, cell_km: tuple[float, float]) -> Climate:
+        """Of fields (n, rows, columns), missing as NaN: products of all pairs of cells, by their distance."""
+        known, shape = np.isfinite(fields), fields.shape[-2:]
+        mean = float(fields[known].mean())
+        torus = (2 * shape[0], 2 * shape[1])
+        off, there = (
+            np.asarray(fft.rfft2(each, torus)) for each in (np.where(known, fields - mean, 0.0), known * 1.0)
+        )
+        total, pairs = (np.asarray(fft.irfft2((np.abs(each) ** 2).sum(0), torus)) for each in (off, there))
+        away = distances(torus, cell_km)
+        inside = pairs > 0.5
+        counted, found = pairs[inside], total[inside] / pairs[inside]
+        return cls(mean, *fitted(away[inside], found, counted, min(cell_km), 0.7 * away.max() / 2))
+
+    def scaled(self, variance: float, stretch: float = 1.0, mean: float | None = None) -> Climate:
+        """The same shape with another variance, its lengths stretched."""
+        parts = np.array(self.variances) * variance / self.variance
+        lengths = np.array(self.lengths) * stretch
+        return Climate(self.mean if mean is None else mean, tuple(lengths.tolist()), tuple(parts.tolist()))
+
+    @property
+    def variance(self) -> float:
+        return sum(self.variances)
+
+    def covariance(self, away: np.ndarray) -> np.ndarray:
+        parts = zip(self.lengths, self.variances, strict=True)
+        return np.sum([variance * np.exp(-away / length) for length, variance in parts], 0)
+
+    def torus(self, shape: tuple[int, int], cell_km: tuple[float, float]) -> tuple[int, int]:
+        """Cells of a torus around a grid of this shape: at most twice as many a side."""
+        middle = np.dot(self.lengths, self.variances) / self.variance
+        sizes: list[int] = [
+            fft.next_fast_len(size + min(size, int(np.ceil(MARGIN_KM * middle / cell)))) or size
+            for size, cell in zip(shape, cell_km, strict=True)
+        ]
+        return sizes[0], sizes[1]
+
+    def spectrum(self, torus: tuple[int, int], cell_km: tuple[float, float]) -> torch.Tensor:
+        values = np.real(np.asarray(fft.fft2(self.covariance(distances(torus, cell_km)))))
+        return torch.from_numpy(np.maximum(values, FAINT * self.variance)).float()
+
+    def on(self, grid: Grid) -> Gaussian:
+        """On a grid, in the corner of a torus."""
+        cell_km = Torus(grid, 0.0).cell_km
+        spectrum = self.spectrum(self.torus(grid.shape, cell_km), cell_km)
+        return Gaussian(torch.full(grid.shape, self.mean), Waves(spectrum))
+
+
+def fitted(
+    away: np.ndarray, products: np.ndarray, pairs: np.ndarray, cell_km: float, farthest: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lengths and variances, from the mean products of so many pairs at distances."""
+    edges = np.r_[0, np.geomspace(cell_km / 2, farthest, CLASSES)]
+    label = np.clip(np.digitize(away, edges) - 1, 0, CLASSES)
+    sums = [
+        np.bincount(label, each, CLASSES + 1)[:CLASSES] for each in (products * pairs, pairs, away * pairs)
+    ]
+    filled = sums[1] > 0
+    covariance, middle = (each[filled] / sums[1][filled] for each in (sums[0], sums[2]))
+    lengths = np.geomspace(cell_km / 4, 2 * edges[-1], LENGTHS)
+    # A class counts by the root of its pairs, and the variance itself for much more.
+    weight = np.sqrt(sums[1][filled] / sums[1].max())
+    weight[0] = 10.0
+    found, _ = nnls(np.exp(-middle[:, None] / lengths) * weight[:, None], covariance * weight)
+    found[0] += 1e-6 * (found.sum() + 1e-3)  # nothing at all would have no spectrum
+    kept = found > 0
+    return tuple(lengths[kept].tolist()), tuple(found[kept].tolist())
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Values at places (site, time), about their mean, missing as NaN: what tells of a covariance."""
+
+    values: np.ndarray
+    away: np.ndarray  # km between sites
+
+    @classmethod
+    def of(cls, values: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Reports:
+        """At most so many sites and hours as tell enough, evenly chosen."""
+        sites = np.unique(np.linspace(0, len(lat) - 1, MOST_SITES).astype(int))
+        values, lat, lon = values[sites], lat[sites], lon[sites]
+        hours = np.argsort(-np.nansum(values**2, 0))[:MOST_HOURS]
+        north = (lat[:, None] - lat) * KM_PER_DEGREE
+        east = (lon[:, None] - lon) * KM_PER_DEGREE * np.cos(np.radians(lat.mean()))
+        return cls(values[:, hours], np.hypot(north, east))
+
+    def credible(self, law: Climate, own: float) -> Reports:
+        """Without those that all others of the hour contradict: faults would pass for a gauge's own."""
+        kept, covariance = self.values.copy(), law.covariance(self.away) + own * np.eye(len(self.away))
+        for hour in kept.T:
+            there = np.flatnonzero(np.isfinite(hour))
+            inverse = np.linalg.inv(covariance[np.ix_(there, there)])
+            off = inverse @ hour[there] / np.sqrt(np.diag(inverse))
+            hour[there[np.abs(off) > CREDIBLE]] = np.nan
+        return Reports(kept, self.away)
+
+    def likeliest(self, shapes: Iterable[Climate], nuggets: Sequence[float]) -> tuple[Climate, float]:
+        """Of some shapes and shares that two neighbours do not have in common, the likeliest, with the
+        variance that makes it so: the law of what is common, and the variance of the rest.
+
+        With K the correlation and n values, -2 log likelihood is log |K| + n log (y' K^-1 y), apart from
+        constants, when the variance is y' K^-1 y / n.
+        """
+        best, found = np.inf, None
+        for shape, nugget in itertools.product(shapes, nuggets):
+            common = (1 - nugget) * shape.covariance(self.away) / shape.variance
+            correlation = common + nugget * np.eye(len(common))
+            logs, square, count = 0.0, 0.0, 0
+            for hour in self.values.T:
+                there = np.isfinite(hour)
+                root = np.linalg.cholesky(correlation[np.ix_(there, there)])
+                white = solve_triangular(root, hour[there], lower=True)
+                logs += 2 * float(np.log(np.diag(root)).sum())
+                square, count = square + float(white @ white), count + len(white)
+            unlikely = logs + count * np.log(max(square, 1e-12))
+            if unlikely < best:
+                variance = max(square / max(count, 1), LEAST)
+                best = unlikely
+                found = shape.scaled((1 - nugget) * variance), nugget * variance
+        assert found is not None
+        return found
+
+
+def distances(torus: tuple[int, int], cell_km: tuple[float, float]) -> np.ndarray:
+    """How far (km) each cell of a torus is from the first."""
+    north, east = (
+        np.minimum(np.arange(size), size - np.arange(size)) * cell
+        for size, cell in zip(torus, cell_km, strict=True)
+    )
+    return np.hypot(north[:, None], east)
