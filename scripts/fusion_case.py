@@ -5,13 +5,15 @@ title: ...
 domain: [west, south, east, north]
 step: 0.02                      # degrees, of the result
 period: {start: ..., end: ..., step: 1h}
-truth: front/truth              # optional: a field that judges too, or that is degraded below
+truth: front/truth              # optional: a field that judges too, or that is degraded below; of a file
+                                # ``cells: 0.05`` takes means over cells of so many degrees
 sources:
   radar: {file: folder/name.nc, reader: cf, unit: mm, stamp: start}
   satellite: front/satellite    # a layer of an installed case
   worse: {instrument: satellite, seed: 1, settings: {gaps: 0}}       # the truth, seen badly
 gauges: {file: ..., reader: ...}   # or a list of them, or {sites: 200, seed: 3}: the truth at random places
-folds: {count: 5, by: gauge, seed: 0}                    # or by: block, block_km: 100
+folds: {count: 5, by: gauge, seed: 0}                    # or by: block, block_km: 100; {use: 0.2}: one
+                                # run from so many of the gauges, judged at the others
 members: 16
 settings: {kriging: {threshold: 0.05}}                   # of a method, wherever it is used
 methods: [kriging, {method: kriging, sources: [radar], settings: {drift: none}, label: ...}]   # optional
@@ -81,7 +83,11 @@ class FusionCase:
     def parts(self) -> list[list[str]]:
         """The folds: names of gauges, each once. By gauge they are dealt out in an order drawn by the seed.
         Else shares of one draw lie within each other, so a fold is what a larger share holds out beyond a
-        smaller."""
+        smaller. With ``use`` there is one fold, all but that share."""
+        if "use" in self.folds:
+            rest = 1 - number("folds.use", self.folds["use"], 0.001, 0.999)
+            drawn = Gauges(self.gauges_at, rest, **{k: v for k, v in self.folds.items() if k == "seed"})
+            return [drawn.split(self.gauges)[1]]
         count, rest = self.folds["count"], self.gauges.names
         design = {name: value for name, value in self.folds.items() if name != "count"}
         if design.get("by", "gauge") == "gauge":
@@ -118,7 +124,8 @@ def opened(case: str, folder: Path) -> FusionCase:
     from_truth = isinstance(told["gauges"], Mapping) and "sites" in told["gauges"]
     gauges = reading.gauges(told["gauges"], truth)
     opensense.write(folder / "gauges.nc", gauges)
-    folds = {"count": 5} | entries("folds", told.get("folds") or {}, ("count", "by", "block_km", "seed"))
+    folds = entries("folds", told.get("folds") or {}, ("count", "by", "block_km", "seed", "use"))
+    folds = {"count": 5} | folds
     folds["count"] = whole("folds.count", folds["count"], 2, 20)
     inside = gauges_of(str(folder / "gauges.nc")).inside(domain).at(period.times)
     if folds["count"] > len(inside):

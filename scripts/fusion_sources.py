@@ -19,6 +19,7 @@ import xarray as xr
 from scipy.ndimage import distance_transform_edt
 
 from engine.fields import Box, Grid, Observations, Period
+from engine.fields import rain as rain_field
 from engine.formats import to_netcdf
 from engine.intervals import stepped, stepped_gauges
 from engine.sources import field_of, gauges_of, instruments, read_with, reader_of, readers
@@ -99,7 +100,7 @@ class Reading:
         if not isinstance(entry, str | Mapping):
             raise Invalid(f"{name}: got {brief(entry)}; give a file, or a mapping with one")
         told: dict[str, Any] = {"file": entry} if isinstance(entry, str) else dict(entry)
-        highest = told.pop("highest", None)
+        highest, cells = told.pop("highest", None), told.pop("cells", None)
         known = {each.__name__.rpartition(".")[2]: each for each in readers()}
         files = self.files(name, told.pop("file", None))
         reader = told.pop("reader", None) or reader_of(files[0]).__name__.rpartition(".")[2]
@@ -122,7 +123,23 @@ class Reading:
                 else x.where(x <= most)
                 for x in found
             ]
+        if cells is not None:
+            found = [self.coarser(name, each, number(f"{name}.cells", cells)) for each in found]
         return found
+
+    def coarser(self, name: str, field: Any, step: float) -> xr.DataArray:
+        """Means over cells that lie on the domain; a cell of which a part is missing is missing."""
+        if isinstance(field, Observations):
+            raise Invalid(f"{name}.cells: gauges have none")
+        west, south, east, north = self.domain
+        inside = field.sel(lat=slice(south, north), lon=slice(west, east))
+        mean, grid = instruments.area_mean(inside, step)
+        return rain_field(
+            mean.astype(np.float32),
+            field.indexes["time"],
+            *(grid.lat, grid.lon),
+            interval=field.attrs["interval"],
+        )
 
     def one(self, name: str, reader: Any, path: Path, told: Mapping[str, Any]) -> Any:
         try:
@@ -171,15 +188,17 @@ def filled(truth: xr.DataArray) -> xr.DataArray:
 
 
 def sampled(entry: Mapping[str, Any], truth: xr.DataArray | None, domain: Box) -> Observations:
-    """Pseudo-gauges: the cell of the truth at random places."""
+    """Pseudo-gauges: the truth in the middle of random cells, none of them twice."""
     told = entries("gauges", entry, ("sites", "seed"))
     if truth is None:
         raise Invalid("gauges.sites: pseudo-gauges need a truth to be read from")
-    count = whole("gauges.sites", told["sites"], 2, 100_000)
+    inside = truth.sel(lat=slice(domain.south, domain.north), lon=slice(domain.west, domain.east))
+    rows, columns = inside.sizes["lat"], inside.sizes["lon"]
+    count = whole("gauges.sites", told["sites"], 2, rows * columns)
     rng = np.random.default_rng(whole("gauges.seed", told.get("seed", 0), 0, 2**63 - 1))
-    lat, lon = rng.uniform(domain.south, domain.north, count), rng.uniform(domain.west, domain.east, count)
-    at = {name: xr.DataArray(each, dims="gauge") for name, each in (("lat", lat), ("lon", lon))}
-    read = truth.sel(at, method="nearest").transpose("gauge", "time").values
+    row, column = np.divmod(rng.choice(rows * columns, count, replace=False), columns)
+    lat, lon = inside.lat.values[row], inside.lon.values[column]
+    read = inside.transpose("lat", "lon", "time").values[row, column]
     names = [f"P{each:04d}" for each in range(count)]
     return Observations.of(
         read, names, pd.DatetimeIndex(truth.time.values), lat, lon, interval=truth.attrs["interval"]

@@ -179,7 +179,7 @@ def test_bad_cases_are_refused_in_one_line(fusion, small, tmp_path, changes, lin
 
 
 def test_the_shipped_cases_say_what_they_are(cases, tmp_path, monkeypatch):
-    assert set(cases.shipped()) == {"front", "mrms", "openmrg", "radolan", "valparaiso"}
+    assert set(cases.shipped()) == {"front", "mrms", "openmrg", "radar", "radolan", "valparaiso"}
     for path in cases.shipped().values():
         entries = yaml.safe_load(path.read_text())
         assert set(entries) <= set(cases.KNOWN)
