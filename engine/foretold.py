@@ -30,11 +30,11 @@ from engine.fields import KM_PER_DEGREE, Grid, Observations
 from engine.transforms import Transform
 
 AROUND_KM = (12.0, 40.0)  # standard deviations of the surroundings
-FEWEST = 60  # pairs of report and background, below which nothing is learned
+FEWEST, FEWEST_OF_A_SIDE = 60, 25  # pairs of report and background, below which nothing is learned
 RIDGE = 1e-2  # of the regression, in variances of what it regresses on
 FAR_OFF = 4.0  # deviations at which a remainder is cut: a spike of a gauge is not the map's error
 DRY, WET = 0.03, 0.3  # mm/h expected, below and above which the law of dry and of wet holds alone
-STRETCHES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)  # of a climate's lengths
+STRETCHES = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of a climate's lengths
 NEAR_KM, FAR_KM = (6.0, 12.0, 25.0, 50.0), (60.0, 120.0, 240.0)  # over which a map's errors go together
 FAR_SHARE = (0.0, 0.1, 0.2, 0.35, 0.5)
 OWN = (0.003, 0.01, 0.03, 0.06, 0.12, 0.25, 0.5)  # share that a gauge does not have in common with others
@@ -120,7 +120,7 @@ def _laws(
     variance; over a distance both go together alike. What is a gauge's own is not the map's."""
     wet = _wetness(np.nan_to_num(expected), transform) > 0.5
     sides = [~wet, wet]
-    if min(np.isfinite(missed[side]).sum() for side in sides) < FEWEST:
+    if min(np.isfinite(missed[side]).sum() for side in sides) < FEWEST_OF_A_SIDE:
         sides = [np.ones_like(wet)]
     unit, variances = np.full_like(missed, np.nan), []
     for side in sides:

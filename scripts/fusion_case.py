@@ -115,7 +115,7 @@ def opened(case: str, folder: Path) -> FusionCase:
     told = entries("case", plain_yaml(path.read_bytes(), f"case {path}"), KNOWN)
     if lacking := [name for name in NEEDED if name not in told]:
         raise Invalid(f"case {path}: {lacking[0]} is missing")
-    if not isinstance(told["sources"], Mapping) or not told["sources"]:
+    if not isinstance(told["sources"], Mapping) or not (told["sources"] or told.get("methods")):
         raise Invalid(f"case {path}: sources: got {brief(told['sources'])}; give at least one, as name: file")
     domain, period = Box.of(told["domain"]), Period(**entries("period", told["period"], names_of(Period)))
     reading = Reading(path.parent, folder, domain, period)

@@ -8,9 +8,11 @@ stages: the gridded sources alone, then these and the gauges (`training.gauges`)
 losses, of which a step takes one term with the chance of its weight.
 
 Every part of a step is keyed by its number: after a stop the same command goes on from its checkpoint in
-build/ as if it had not stopped. Where there is none, ``--start`` begins from the weights of an earlier run.
-The rate stays level until the last fifth of the steps, so a run can be made longer (``--steps``) until it
-cools. The device is a GPU if there is one; several processes, under `torchrun`, have a batch each. A row of
+build/ as if it had not stopped. Where there is none, ``--start`` begins from the weights of an earlier run,
+of a network with as many floors and blocks or fewer: what is new begins as nothing. The rate stays level
+until the last ``cooling`` of the steps, a fifth if not told, so a run can be made longer (``--steps``) until
+it cools; a level rate keeps shaking the weights, and a mean of shaken weights says too little at high noise.
+The device is a GPU if there is one; several processes, under `torchrun`, have a batch each. A row of
 losses every so often is added to the table beside the checkpoint. With ``--minutes 0 --to FILE`` only the
 weights and their card are written, of the checkpoint as it is, even while the training goes on elsewhere.
 """
@@ -54,10 +56,11 @@ from engine.tasks import entries  # noqa: E402
 from engine.values import Invalid, plain_yaml  # noqa: E402
 
 KEPT, WARM_UP, EVERY = 0.9995, 500, 500
-COOLING = 0.2  # share of the steps over which the rate falls to nothing; before, a run may be made longer
+COOLING = 0.2  # share of the steps over which the rate falls to nothing, if a run does not tell
 MEAN, SPREAD = 0.3, 1.6  # of ln sigma: what is large shows at high noise
 SCATTERED = 0.2  # share of the batches that are a random quarter of a finer tile's cells
 ENTRIES = ("title", "seed", "sources", "hold_out", "turned", "network", "tile", "batch", "steps", "rate")
+OPTIONAL = ("gauges", "cooling")
 SOURCE = ("label", "files", "cases", "layer", "base", "highest", "multiples", "weight")
 GAUGES = ("label", "mapped", "steps", "files", "cases", "layer", "highest", "multiples", "weight")
 JUDGED = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -95,7 +98,7 @@ class Learning(Training):
             self.turn()
         rng = np.random.default_rng([self.run["seed"], self.done, RANK])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        left = (self.steps - self.done) / (COOLING * self.steps)
+        left = (self.steps - self.done) / (self.run.get("cooling", COOLING) * self.steps)
         share, quarter = min(1.0, (self.done + 1) / WARM_UP, left), rng.random() < SCATTERED
         batch = self.batches.drawn(rng, self.second)
         if quarter and batch.places is None:
@@ -120,8 +123,19 @@ class Learning(Training):
             about = file.metadata()
             kept = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         for part in (self.denoiser, self.kept):
-            part.load_state_dict(kept)
+            grown(part, kept)
         self.batches.shift, self.batches.scale = json.loads(about["shift"]), json.loads(about["scale"])
+
+
+def grown(denoiser: Karras, weights: dict[str, Any]) -> None:
+    """A network with the weights of one that may have fewer floors and blocks, saying the same."""
+    lacking, strange = denoiser.load_state_dict(weights, strict=False)
+    if strange:
+        raise Invalid(f"--start: the weights have {strange[0]}, which the run's network lacks")
+    with torch.no_grad():
+        for name, weight in denoiser.named_parameters():
+            if name in lacking and ".rise." in name:  # a new floor's way up; a new block is nothing by itself
+                weight.zero_()
 
 
 def judged(denoiser: Karras, batches: Batches, second: bool, count: int = 8) -> dict[str, float]:
@@ -154,7 +168,7 @@ def told(path: Path) -> dict[str, Any]:
             raise Invalid(f"{path}: {name}: {lacking[0]} is missing")
         return found
 
-    run = checked("run", plain_yaml(path.read_bytes(), str(path)), (*ENTRIES, "gauges"), ENTRIES)
+    run = checked("run", plain_yaml(path.read_bytes(), str(path)), (*ENTRIES, *OPTIONAL), ENTRIES)
     run["sources"] = [checked("sources", each, SOURCE, SOURCE[:1]) for each in run["sources"]]
     if "gauges" in run:
         run["gauges"] = checked("gauges", run["gauges"], GAUGES, GAUGES[:3])

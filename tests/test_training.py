@@ -365,3 +365,17 @@ def test_a_run_that_cannot_be_is_told_in_one_line(train, run_of_cases, tmp_path,
         monkeypatch.setattr("sys.argv", ["train", str(path)])
         with pytest.raises(SystemExit, match=line):
             train.main()
+
+
+def test_a_network_grows_and_says_the_same(train):
+    small, large = (
+        Karras(Points(1, widths=widths, blocks=blocks))
+        for widths, blocks in (((8, 12), 1), ((8, 12, 16), [1, 2, 2]))
+    )
+    for weight in small.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    train.grown(large, small.state_dict())
+    x, about = torch.randn(2, 16, 16), (0.7, torch.tensor(0), torch.tensor(4.0))
+    torch.testing.assert_close(large(x, *about), small(x, *about))
+    with pytest.raises(Invalid, match="which the run's network lacks"):
+        train.grown(small, large.state_dict())

@@ -70,7 +70,8 @@ def _run(case: str, folder: Path, quick: bool) -> list[dict]:
         whole, parts = shortened(whole), parts[:QUICK_FOLDS]
     wanted = asked(whole)
     read, observed = predicted(whole, wanted, parts)
-    raws = {entry.label: f"raw {(*entry.sources, *whole.sources)[0]}" for entry in wanted}
+    first = {entry.label: (*entry.sources, *whole.sources)[:1] for entry in wanted}
+    raws = {label: f"raw {name}" for label, names in first.items() for name in names}
     rows = scored(whole.name, read, observed, raws)
     if whole.truth is not None:
         judge = at_gauges(whole.truth, Observations(observed))

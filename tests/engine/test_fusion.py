@@ -178,8 +178,12 @@ def test_bad_cases_are_refused_in_one_line(fusion, small, tmp_path, changes, lin
     assert "\n" not in str(refused.value)
 
 
+SHIPPED = {"front", "front20", "gauges1", "gauges3", "mrms", "openmrg", "radar", "radolan", "radolan20"}
+SHIPPED |= {"valparaiso"}
+
+
 def test_the_shipped_cases_say_what_they_are(cases, tmp_path, monkeypatch):
-    assert set(cases.shipped()) == {"front", "mrms", "openmrg", "radar", "radolan", "valparaiso"}
+    assert set(cases.shipped()) == SHIPPED
     for path in cases.shipped().values():
         entries = yaml.safe_load(path.read_text())
         assert set(entries) <= set(cases.KNOWN)
@@ -187,7 +191,7 @@ def test_the_shipped_cases_say_what_they_are(cases, tmp_path, monkeypatch):
     monkeypatch.setenv("RAINLOOM_DATA", str(tmp_path))
     with pytest.raises(Invalid, match="set RAINLOOM_DATA to its folder"):
         cases.opened("radolan", tmp_path)
-    with pytest.raises(Invalid, match="front, mrms, openmrg"):
+    with pytest.raises(Invalid, match="front, front20, gauges1"):
         cases.opened("nowhere", tmp_path)
 
 
@@ -248,3 +252,14 @@ def test_what_a_reader_chokes_on_is_told_in_one_line(cases, small, tmp_path, ent
 def test_no_gauges_are_told_in_one_line(cases, small, tmp_path, entry):
     with pytest.raises(Invalid, match="gauges: got"):
         cases.opened(written(tmp_path / "x.yaml", gauges=entry), tmp_path)
+
+
+def test_a_share_of_the_gauges_is_used_once(cases, small, tmp_path):
+    told = tmp_path / "x.yaml"
+    entries = yaml.safe_load(Path(written(told)).read_text()) | {"folds": {"use": 0.25, "seed": 1}}
+    told.write_text(yaml.safe_dump(entries))
+    case = cases.opened(str(told), tmp_path)
+    (held,) = case.parts()
+    assert 0.5 * len(case.gauges) < len(held) < len(case.gauges)
+    gauges = case.task("kriging", 1, [], held, {}).gauges
+    assert set(gauges.split(case.gauges)[1]) == set(held)
