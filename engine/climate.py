@@ -24,7 +24,7 @@ from engine.covariance import Torus
 from engine.denoise import Gaussian, Waves
 from engine.fields import KM_PER_DEGREE, Grid
 
-FAINT = 1e-6  # of the variance: no wave has less, for noise takes the logarithm of nothing
+FAINT = 1e-6  # of the variance: no wave has less, so that one may divide by a spectrum
 LENGTHS, CLASSES = 12, 40
 MOST_SITES, MOST_HOURS = 250, 12  # that a covariance is fitted to
 CREDIBLE = 4.0  # deviations from what all others foretell
