@@ -15,7 +15,7 @@ from training.corpus import Hours
 from engine.climate import Climate
 from engine.fields import KM_PER_DEGREE
 
-WIDEST, WINDOWS = 96, 60  # cells a side, not far from those of a tile, and how many, that a climate is found from
+WIDEST, WINDOWS = 96, 60  # cells a side, not far from those of a tile, and how many give a climate
 
 
 def card(run: dict[str, Any], batches: Batches, held: Batches) -> dict[str, Any]:
