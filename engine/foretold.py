@@ -124,6 +124,9 @@ def _laws(
         sides = [np.ones_like(wet)]
     unit, variances = np.full_like(missed, np.nan), []
     for side in sides:
+        # whether it rains at all is the prior's to say: by how much a map is off, wet reports tell
+        telling = side & (gauges.values >= DRY) if side is sides[-1] and len(sides) > 1 else side
+        side = telling if np.isfinite(missed[telling]).sum() >= FEWEST_OF_A_SIDE else side
         part = missed[side]
         bound = FAR_OFF * np.nanstd(np.clip(part, *(FAR_OFF * np.nanstd(part) * np.array([-1, 1]))))
         part = np.clip(part, -bound, bound)
