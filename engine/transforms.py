@@ -12,13 +12,16 @@ its ``dry`` value, not a point: `forward` puts zeros at that value, and a dry ga
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from torch import Tensor
+
+SIGNED = (-3.2, 3.6, 205)  # scores of the knots of signed rain
+TAIL = 9  # knots from the end, over which a tail's steepness is told
 
 
 class Transform(ABC):
@@ -78,7 +81,8 @@ class NormalScore(Transform):
     """The quantile of rain, as the quantile of a standard normal; dry is all below Phi^-1(share dry).
 
     Fitted to rain: ``latent`` and ``rain`` are the knots of a line, straight between them, and beyond the
-    last one straight with the steepness of the tail, which a few largest values cannot set alone.
+    last one straight with the steepness of the tail, which a few largest values cannot set alone. Rain may
+    go on below zero (`engine.signed`): then the score does too, and the way back ends at zero.
     """
 
     latent: Tensor
@@ -105,18 +109,41 @@ class NormalScore(Transform):
         steep = float(np.polyfit(latent[tail], rain[tail], 1)[0]) if tail.sum() > 2 else float(rain[-1])
         return cls(torch.from_numpy(latent), torch.from_numpy(rain), max(steep, 1e-3))
 
+    @classmethod
+    def signed(cls, values: np.ndarray) -> NormalScore:
+        """Of rain that goes on below zero: quantiles at equal steps of the score."""
+        values = np.sort(np.asarray(values, float))
+        score = np.linspace(*SIGNED)
+        rain = np.interp(ndtr(score), (np.arange(len(values)) + 0.5) / len(values), values)
+        keep = np.r_[True, np.diff(rain) > 1e-6]
+        return cls.read({"latent": score[keep].tolist(), "rain": rain[keep].tolist()})
+
+    @classmethod
+    def read(cls, told: Mapping[str, Sequence[float]]) -> NormalScore:
+        """From its knots; beyond the last one as steep as over the last few."""
+        latent, rain = (torch.tensor(told[each], dtype=torch.float64) for each in ("latent", "rain"))
+        return cls(latent, rain, float((rain[-1] - rain[-TAIL]) / (latent[-1] - latent[-TAIL])))
+
+    @property
+    def told(self) -> dict[str, list[float]]:
+        return {"latent": self.latent.tolist(), "rain": self.rain.tolist()}
+
     @property
     def dry(self) -> float:
-        return float(self.latent[0])
+        """The score of no rain, at and below which it is dry."""
+        return float(self.forward(torch.zeros(1, dtype=torch.float64)))
 
     def forward(self, rain: Tensor) -> Tensor:
         return self._line(rain, self.rain.to(rain), self.latent.to(rain), 1 / self.steepness)[0]
 
     def inverse(self, latent: Tensor) -> Tensor:
-        return self._line(latent, self.latent.to(latent), self.rain.to(latent), self.steepness)[0]
+        return self._line(latent, self.latent.to(latent), self.rain.to(latent), self.steepness)[0].clamp(
+            min=0
+        )
 
     def slope(self, latent: Tensor) -> Tensor:
-        return self._line(latent, self.latent.to(latent), self.rain.to(latent), self.steepness)[1]
+        height, slope = self._line(latent, self.latent.to(latent), self.rain.to(latent), self.steepness)
+        return torch.where(height > 0, slope, 0.0)
 
     def _line(self, x: Tensor, knots: Tensor, values: Tensor, steepness: float) -> tuple[Tensor, Tensor]:
         """The line through the knots at x, and its slope; flat before the first, steep after the last."""
