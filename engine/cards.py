@@ -21,7 +21,7 @@ from engine import home
 from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "priors"
-NEEDED = ("run", "labels", "shift", "scale", "climate")
+NEEDED = ("run", "labels", "score", "climate")
 
 
 def shelf() -> dict[str, Path]:

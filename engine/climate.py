@@ -26,9 +26,8 @@ from engine.fields import KM_PER_DEGREE, Grid
 
 FAINT = 1e-6  # of the variance: no wave has less, so that one may divide by a spectrum
 LENGTHS, CLASSES = 12, 40
-MOST_SITES, MOST_HOURS = 250, 12  # that a covariance is fitted to
-CREDIBLE = 4.0  # deviations from what all others foretell
-LEAST = 1e-4  # variance: values that are all alike have a law too
+MOST_SITES, MOST_HOURS = 250, 12  # that a law is fitted to
+ALONE_KM = 1e-3  # the length of what no neighbour shares
 MARGIN_KM = 3.0  # lengths that opposite edges are kept apart
 
 
@@ -42,7 +41,7 @@ class Climate:
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Climate:
-        return cls(float(told["mean"]), tuple(told["lengths"]), tuple(told["variances"]))
+        return cls(0.0, tuple(told["lengths"]), tuple(told["variances"]))
 
     @classmethod
     def of(cls, fields: np.ndarray, cell_km: tuple[float, float]) -> Climate:
@@ -64,6 +63,15 @@ class Climate:
         parts = np.array(self.variances) * variance / self.variance
         lengths = np.array(self.lengths) * stretch
         return Climate(self.mean if mean is None else mean, tuple(lengths.tolist()), tuple(parts.tolist()))
+
+    def rougher(self, shares: Mapping[float, float]) -> Climate:
+        """Shares of its variance go together over these lengths (km) only."""
+        rest = 1 - sum(shares.values())
+        variances = [
+            *(share * self.variance for share in shares.values()),
+            *(rest * v for v in self.variances),
+        ]
+        return Climate(self.mean, (*shares, *self.lengths), tuple(variances))
 
     @property
     def variance(self) -> float:
@@ -114,58 +122,33 @@ def fitted(
     return tuple(lengths[kept].tolist()), tuple(found[kept].tolist())
 
 
-@dataclass(frozen=True)
-class Reports:
-    """Values at places (site, time), about their mean, missing as NaN: what tells of a covariance."""
+def common(
+    values: np.ndarray, away: np.ndarray, shapes: Iterable[Climate], nuggets: Sequence[float]
+) -> Climate:
+    """The likeliest law of values (site, time) about their mean, missing as NaN: of some shapes of variance
+    one, and shares that two neighbours do not have in common.
 
-    values: np.ndarray
-    away: np.ndarray  # km between sites
+    With K the correlation and n values, -2 log likelihood is log |K| + n log (y' K^-1 y), apart from
+    constants, when the variance is y' K^-1 y / n. ``away`` are the distances of the sites; of many sites and
+    hours as many are asked as tell enough.
+    """
+    sites = np.unique(np.linspace(0, len(away) - 1, MOST_SITES).astype(int))
+    hours = np.argsort(-np.nansum(values[sites] ** 2, 0))[:MOST_HOURS]
+    values, away = values[np.ix_(sites, hours)], away[np.ix_(sites, sites)]
+    away = np.where(np.eye(len(away)) > 0, 0.0, np.maximum(away, 20 * ALONE_KM))  # two gauges at one place
 
-    @classmethod
-    def of(cls, values: np.ndarray, lat: np.ndarray, lon: np.ndarray) -> Reports:
-        """At most so many sites and hours as tell enough, evenly chosen."""
-        sites = np.unique(np.linspace(0, len(lat) - 1, MOST_SITES).astype(int))
-        values, lat, lon = values[sites], lat[sites], lon[sites]
-        hours = np.argsort(-np.nansum(values**2, 0))[:MOST_HOURS]
-        north = (lat[:, None] - lat) * KM_PER_DEGREE
-        east = (lon[:, None] - lon) * KM_PER_DEGREE * np.cos(np.radians(lat.mean()))
-        return cls(values[:, hours], np.hypot(north, east))
+    def unlikely(law: Climate) -> float:
+        covariance, logs, square, count = law.covariance(away), 0.0, 0.0, 0
+        for hour in values.T:
+            there = np.isfinite(hour)
+            root = np.linalg.cholesky(covariance[np.ix_(there, there)])
+            white = solve_triangular(root, hour[there], lower=True)
+            logs += 2 * float(np.log(np.diag(root)).sum())
+            square, count = square + float(white @ white), count + len(white)
+        return logs + count * np.log(max(square, 1e-12))
 
-    def credible(self, law: Climate, own: float) -> Reports:
-        """Without those that all others of the hour contradict: faults would pass for a gauge's own."""
-        kept, covariance = self.values.copy(), law.covariance(self.away) + own * np.eye(len(self.away))
-        for hour in kept.T:
-            there = np.flatnonzero(np.isfinite(hour))
-            inverse = np.linalg.inv(covariance[np.ix_(there, there)])
-            off = inverse @ hour[there] / np.sqrt(np.diag(inverse))
-            hour[there[np.abs(off) > CREDIBLE]] = np.nan
-        return Reports(kept, self.away)
-
-    def likeliest(self, shapes: Iterable[Climate], nuggets: Sequence[float]) -> tuple[Climate, float]:
-        """Of some shapes and shares that two neighbours do not have in common, the likeliest, with the
-        variance that makes it so: the law of what is common, and the variance of the rest.
-
-        With K the correlation and n values, -2 log likelihood is log |K| + n log (y' K^-1 y), apart from
-        constants, when the variance is y' K^-1 y / n.
-        """
-        best, found = np.inf, None
-        for shape, nugget in itertools.product(shapes, nuggets):
-            common = (1 - nugget) * shape.covariance(self.away) / shape.variance
-            correlation = common + nugget * np.eye(len(common))
-            logs, square, count = 0.0, 0.0, 0
-            for hour in self.values.T:
-                there = np.isfinite(hour)
-                root = np.linalg.cholesky(correlation[np.ix_(there, there)])
-                white = solve_triangular(root, hour[there], lower=True)
-                logs += 2 * float(np.log(np.diag(root)).sum())
-                square, count = square + float(white @ white), count + len(white)
-            unlikely = logs + count * np.log(max(square, 1e-12))
-            if unlikely < best:
-                variance = max(square / max(count, 1), LEAST)
-                best = unlikely
-                found = shape.scaled((1 - nugget) * variance), nugget * variance
-        assert found is not None
-        return found
+    pairs = itertools.product(shapes, nuggets)
+    return min((shape.rougher({ALONE_KM: nugget}) for shape, nugget in pairs), key=unlikely)
 
 
 def distances(torus: tuple[int, int], cell_km: tuple[float, float]) -> np.ndarray:
@@ -175,3 +158,9 @@ def distances(torus: tuple[int, int], cell_km: tuple[float, float]) -> np.ndarra
         for size, cell in zip(torus, cell_km, strict=True)
     )
     return np.hypot(north[:, None], east)
+
+
+def apart(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """Distances (km) between sites."""
+    north, east = (each[:, None] - each for each in (lat, lon))
+    return KM_PER_DEGREE * np.hypot(north, east * np.cos(np.radians(lat.mean())))

@@ -18,12 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.denoise import Basis
 from engine.laws import Errors, Joined, Law, settled
 from engine.observe import Highest, Linear, Operator, Scaled, Stack, StackedLinear, Through, cells
 from engine.transforms import Expected
-
-GAP = 1e-6  # of the weights, more than rounding
 
 
 @dataclass(frozen=True)
@@ -72,47 +69,6 @@ class Seen:
         """How steeply each observation follows a change of the latent field all around it."""
         linear, ones = self.operator.linear(clean), torch.ones_like(clean)
         return linear(ones) / self.plain(ones).clamp(min=1e-12)
-
-
-@dataclass(frozen=True)
-class Backdrop:
-    """What maps say of the whole field: x = ``expected`` + e, e of the spectrum ``missed``.
-
-    This is a *prediction* of x (kriging's drift and the covariance about it), not a reading of x with
-    errors of its own. A prediction that is no worse than it says has errors which know nothing of it, so
-    before it was made x had the spectrum C = spread + missed, with ``spread`` that of what is expected.
-    Where the prior is Gaussian with this C, the prediction is the same as a reading y of the precision
-    P = 1 / missed - 1 / C, wave by wave, with P y = expected / missed: together with the prior it then says
-    what was foretold, no more.
-
-    A map misses little in a desert and much in a storm. So there may be several laws, each with its part of
-    the map: with weights w that sum to one, a field's covariance is the sum of sqrt(w) F sqrt(w) over the
-    laws' F, a covariance again, and each of them stationary where its weight is one. Where the weights do
-    not sum to one, in a gap, the rest is the climate's.
-    """
-
-    expected: Tensor  # (rows, columns), about the mean of the climate
-    weights: Tensor  # (laws, rows, columns)
-    missed: Tensor  # (laws, ...): eigenvalues in the climate's basis
-    spread: Tensor  # eigenvalues of what is expected
-
-    def parts(self, climate: Basis) -> list[tuple[Tensor, Tensor]]:
-        """Root of the weight and eigenvalues of each law, those of the gaps included."""
-        weights, laws = [*self.weights], [*self.missed]
-        if (rest := (1 - self.weights.sum(0)).clamp(min=0)).max() > GAP:
-            weights, laws = [*weights, rest], [*laws, climate.values]
-        return [(weight.sqrt(), law) for weight, law in zip(weights, laws, strict=True)]
-
-    def change(self, clean: Tensor, climate: Basis, noise: float) -> Tensor:
-        """What it adds to E[x | x_t], for fields about the mean of the climate: C_t P (y - x), of each law
-        with its own C_t = (1 / missed + 1 / noise^2)^-1, where its weight is."""
-        total = torch.zeros_like(clean)
-        for weight, missed in zip(self.weights, self.missed, strict=True):
-            root, left = weight.sqrt(), 1 / (1 / missed + noise**-2)
-            precision = 1 / missed - 1 / (missed + self.spread)
-            foretold = climate.apply(root * self.expected, left / missed)
-            total = total + root * (foretold - climate.apply(root * clean, left * precision))
-        return total
 
 
 def _expecting(operator: Operator, variance: float) -> Operator:

@@ -25,14 +25,14 @@ pass is spent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from engine.denoise import Denoiser, Gaussian, Level, Waves
-from engine.evidence import Backdrop, Seen
+from engine.evidence import Seen
 from engine.laws import Errors, each
 from engine.noise import Streams
 from engine.observe import Gather, Linear
@@ -58,12 +58,7 @@ class Posterior(Denoiser):
     mode: str = "hybrid"
     rounds: int = 2
     gamma: float = 0.1  # of SDA
-    backdrop: Backdrop | None = None  # for the climate's guidance
     _cached: dict[float, Tensor] = field(default_factory=dict, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.backdrop is not None and self.mode != "climate":
-            raise ValueError(f"guidance {self.mode}: a backdrop needs the climate's")
 
     def __call__(self, x: Tensor, sigma: Level) -> Tensor:
         noise = float(sigma)
@@ -88,17 +83,10 @@ class Posterior(Denoiser):
         (y + e - A x), each with errors e of its own: conditional simulation.
         """
         mean, basis = self.climate.mean, self.climate.basis
-        white = streams("climate", basis.noise(mean.shape)).to(mean)
+        drawn = self.climate.draw(streams("climate", basis.noise(mean.shape)).to(mean))
         noise = streams("start", tuple(mean.shape)).to(mean)
-        if self.backdrop is None:
-            drawn = self.climate.draw(white)
-        else:
-            drawn = self._told(mean.expand_as(noise), math.inf)
-            for number, (root, gain) in enumerate(self._parts(math.inf)):
-                white = streams(f"climate {number}", basis.noise(mean.shape)).to(mean)
-                drawn = drawn + root * self.climate.shaped(white, gain)
         if self.mode != "none":
-            at_mean = self._told(mean.expand_as(drawn), math.inf)
+            at_mean = self.climate.mean.expand_as(drawn)
             linear, residual, errors, slopes = self._near(at_mean, math.inf)
             own = errors.draw(streams("errors", tuple(residual.shape[1:])).to(residual))
             wrong = residual + own - linear(drawn - at_mean)
@@ -106,21 +94,12 @@ class Posterior(Denoiser):
             drawn = drawn + self._climate(math.inf)(linear.adjoint(solved))
         return drawn + sigma * noise
 
-    def left_out(self) -> tuple[Tensor, Tensor]:
-        """By how much each observation is off what the climate and all others foretell, and its variance."""
-        at_mean = self._told(self.climate.mean[None], math.inf)
-        _, residual, errors, slopes = self._near(at_mean, math.inf)
-        solve = self._solver(at_mean, math.inf, slopes, errors)
-        stiff = torch.stack([solve(each[None])[0] for each in torch.eye(len(residual[0]))]).diagonal()
-        return solve(residual)[0] / stiff, 1 / stiff
-
     def _without(self, x: Tensor, noise: float) -> Tensor:
         """The modes that need no gradient of the prior."""
         with torch.no_grad():
             clean = self.prior(x, noise)
             if self.mode == "replacement":
                 return self.seen.replace(clean)
-            clean = self._told(clean, noise)
             linear, residual, errors, slopes = self._near(clean, noise)
             if self.mode == "detached":
                 solution = conjugate_gradients(
@@ -135,7 +114,7 @@ class Posterior(Denoiser):
         with torch.enable_grad():
             noised = x.detach().requires_grad_()
             answer = self.prior(noised, noise)
-        clean = self._told(answer.detach(), noise)
+        clean = answer.detach()
         linear, residual, errors, slopes = self._near(clean, noise)
 
         def sigma(v: Tensor) -> Tensor:
@@ -160,34 +139,17 @@ class Posterior(Denoiser):
 
     def _near(self, clean: Tensor, noise: float) -> tuple[Linear, Tensor, Errors, Tensor]:
         """What the evidence says of fields about this one: A, r, R, and how steep each observation is."""
-        spread = max(float(gain.mean()) for _, gain in self._parts(noise))
+        spread = float(self._gain(noise).mean())
         return self.seen.expecting(spread).at(clean, self._matrix(noise, clean))
 
-    def _told(self, clean: Tensor, noise: float) -> Tensor:
-        """What the backdrop makes of it."""
-        if self.backdrop is None:
-            return clean
-        return clean + self.backdrop.change(clean - self.climate.mean, self.climate.basis, noise)
-
-    def _gain(self, noise: float, law: Tensor | None = None) -> Tensor:
-        """The eigenvalues of C_t, of the climate or another law."""
-        return 1 / (1 / (self.climate.basis.values if law is None else law) + noise**-2)
-
-    def _parts(self, noise: float) -> list[tuple[Tensor | float, Tensor]]:
-        """C_t after the backdrop: of each of its laws, the root of the weight and the eigenvalues."""
-        if self.backdrop is None:
-            return [(1.0, self._gain(noise))]
-        parts = self.backdrop.parts(self.climate.basis)
-        return [(root, self._gain(noise, law)) for root, law in parts]
-
-    def _sum(self, v: Tensor, parts: Sequence[tuple[Tensor | float, Tensor]]) -> Tensor:
-        apply = self.climate.basis.apply
-        return torch.stack([root * apply(root * v, gain.to(v)) for root, gain in parts]).sum(0)
+    def _gain(self, noise: float) -> Tensor:
+        """The eigenvalues of C_t."""
+        return 1 / (1 / self.climate.basis.values + noise**-2)
 
     def _climate(self, noise: float) -> Callable[[Tensor], Tensor]:
-        """C_t = (C^-1 + sigma^-2 + P)^-1; without an x_t, at infinite noise, C after the backdrop."""
-        parts = self._parts(noise)
-        return lambda v: self._sum(v, parts)
+        """C_t = (C^-1 + sigma^-2)^-1; C itself without an x_t, at infinite noise."""
+        gain = self._gain(noise)
+        return lambda v: self.climate.basis.apply(v, gain.to(v))
 
     def _matrix(self, noise: float, like: Tensor) -> Tensor:
         """A C_t A' of the plain operator, in double precision, made once for a noise level."""
@@ -195,11 +157,7 @@ class Posterior(Denoiser):
             plain, sigma, basis = self.seen.plain, self._climate(noise), self.climate.basis
             self._cached.clear()
             if isinstance(plain, Gather) and isinstance(basis, Waves):
-                whole = like.new_ones(1, *plain.shape)
-                parts = [(plain(root * whole)[0].double(), gain) for root, gain in self._parts(noise)]
-                self._cached[noise] = torch.stack(
-                    [root[:, None] * basis.between(plain, gain) * root for root, gain in parts]
-                ).sum(0)
+                self._cached[noise] = basis.between(plain, self._gain(noise))
             else:
                 count = plain(like.new_zeros(1, *plain.shape)).shape[1]
                 eye = torch.eye(count, dtype=torch.float64, device=like.device)

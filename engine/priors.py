@@ -1,8 +1,8 @@
 """Trained priors as denoisers on any grid.
 
-On a grid a prior (`engine.cards`) is told the label whose habits the fields are to have and the spacing of
-the cells in km. Fields larger than it was taught on go through it in tiles (`engine.denoise.tiled`), for a
-network's means over a map are those of its tiles.
+On a grid a prior (`engine.cards`) is told what was seen, as a sketch (`engine.sketch`), the label whose
+habits the fields are to have and the spacing of the cells in km. Fields larger than it was taught on go
+through it in tiles (`engine.denoise.tiled`), for a network's means over a map are those of its tiles.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 
 from engine.cards import card, place
 from engine.climate import Climate
-from engine.denoise import Denoiser, Gaussian, Karras, Level, tiled
+from engine.denoise import Denoiser, Level, tiled
 from engine.fields import KM_PER_DEGREE, Grid
 from engine.networks.points import Places, Points
-from engine.transforms import Affine, Chain, Log
+from engine.sketch import Sketch, Sketched
+from engine.transforms import NormalScore
 from engine.values import Invalid
 
-TRACE, TOP = 0.1, 150.0  # mm/h, of the logarithm that every prior of rain is taught in
 LARGEST, OVERLAP = 2.0, 0.25  # of a tile, in tiles of the training, and what two of them share
 AT_ONCE = 8  # tiles
 
@@ -35,12 +35,12 @@ AT_ONCE = 8  # tiles
 class Prior:
     name: str
     card: Mapping[str, Any]
-    network: Karras
+    network: Sketched
 
     @property
-    def transform(self) -> Chain:
-        """Rain in mm/h to the latent side."""
-        return Chain((Log(TRACE, TOP), Affine(self.card["shift"], self.card["scale"])))
+    def score(self) -> NormalScore:
+        """Signed rain (`engine.signed`) to the latent side."""
+        return NormalScore.read(self.card["score"])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,44 +58,54 @@ class Prior:
         told = [each for each in self.card["climate"] if each["label"] == label]
         return Climate.read(min(told, key=lambda each: abs(math.log(each["spacing"] / spacing))))
 
-    def spacings(self, label: str) -> tuple[float, float]:
-        """The finest and the coarsest that it was taught, km."""
-        told = [each["spacing"] for each in self.card["climate"] if each["label"] == label]
-        return min(told), max(told)
-
-    def on(self, grid: Grid, label: str) -> tuple[Denoiser, Gaussian]:
-        """Its denoiser on a grid, and its climate there."""
-        spacing = grid.step * KM_PER_DEGREE
-        denoiser = Told(self.network, self.label(label), spacing)
+    def on(self, grid: Grid, label: str, sketch: Sketch | None = None) -> Denoiser:
+        """Its denoiser on a grid, under a sketch or of any fields."""
+        told = Told(self.network, self.label(label), grid.step * KM_PER_DEGREE)
         tile = int(self.card["run"]["tile"])
-        whole = tiled(denoiser, grid.shape, int(LARGEST * tile), int(OVERLAP * tile), AT_ONCE)
-        return whole, self.climate(label, spacing).on(grid)
+        whole = tiled(told, grid.shape, int(LARGEST * tile), int(OVERLAP * tile), AT_ONCE)
+        return Painted(whole, sketch or Sketch.nothing(grid.shape))
 
     def at(self, grid: Grid, label: str, places: Places) -> Denoiser:
-        """Its denoiser at scattered places, which lie on this grid's lattice."""
-        return Told(self.network, self.label(label), grid.step * KM_PER_DEGREE, places)
+        """Its denoiser of any values at scattered places, which lie on this grid's lattice."""
+        told = Told(self.network, self.label(label), grid.step * KM_PER_DEGREE, places)
+        return Painted(told, Sketch.nothing(()))
 
 
 @dataclass(frozen=True)
 class Told(Denoiser):
-    """A network with its conditions."""
+    """A network with its conditions. Fields come with their sketch, (members, 3, ...), for who cuts a map
+    into tiles cuts both."""
 
-    network: Karras
+    network: Sketched
     label: int
     spacing: float
     places: Places | None = None
 
     def __call__(self, x: Tensor, sigma: Level) -> Tensor:
         label, spacing = torch.tensor(self.label), torch.tensor(self.spacing)
-        return self.network(x, sigma, label, spacing, None, None, self.places)
+        field, mean, spread = x.unbind(1)
+        said = self.network(field, sigma, Sketch(mean, spread), label, spacing, None, None, self.places)
+        return said[:, None].expand_as(x)
+
+
+@dataclass(frozen=True)
+class Painted(Denoiser):
+    """A prior of fields with their sketch, under one sketch."""
+
+    told: Denoiser
+    sketch: Sketch
+
+    def __call__(self, x: Tensor, sigma: Level) -> Tensor:
+        fields = [x, *(each.expand_as(x) for each in (self.sketch.mean, self.sketch.spread))]
+        return self.told(torch.stack(fields, 1), sigma)[:, 0]
 
 
 @functools.lru_cache(maxsize=4)
-def _network(path: Path, changed: int) -> Karras:
+def _network(path: Path, changed: int) -> Sketched:
     about = card(path.stem)
     with safe_open(path, "pt") as file:
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    network = Karras(Points(len(about["labels"]), **about["run"]["network"]))
+    network = Sketched(Points(len(about["labels"]), **about["run"]["network"]))
     network.load_state_dict(weights)
     return network.requires_grad_(False).eval()
 

@@ -47,7 +47,7 @@ EVERY = 500  # steps between checkpoints
 levels = functools.partial(stratified, mean=MEAN, spread=SPREAD)
 
 
-class Learning(Training):
+class Learning(Training[Karras]):
     """Endless fresh draws of the prior."""
 
     def __init__(self, steps: int, checkpoint: Path) -> None:

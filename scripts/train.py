@@ -1,20 +1,22 @@
 """Train a prior: `python scripts/train.py RUN.yaml`. It resumes where it was stopped.
 
 A run says which files or cases to learn from and how (`assets/training`); they are looked for beside the
-YAML, then in RAINLOOM_DATA. The network is taught by the loss of `engine.denoise.Karras` alone: what it was
-given, noised at a random level, back without the noise. Noise levels are log-normal and stratified: a batch
-has one of each of its strata. What is kept is a running mean of the weights. A run with ``gauges`` has two
-stages: the gridded sources alone, then these and the gauges (`training.gauges`) by a weighted sum of their
-losses, of which a step takes one term with the chance of its weight.
+YAML, then in RAINLOOM_DATA. The network is taught by the loss of `engine.sketch.Sketched` alone: what it was
+given, noised at a random level, back without the noise, under a sketch of random evidence. Noise levels are
+log-normal and stratified: a batch has one of each of its strata. What is kept is a running mean of the
+weights. A run with ``gauges`` has two stages: the gridded sources alone, then these and the gauges
+(`training.gauges`) by a weighted sum of their losses, of which a step takes one term with the chance of its
+weight.
 
 Every part of a step is keyed by its number: after a stop the same command goes on from its checkpoint in
 build/ as if it had not stopped. Where there is none, ``--start`` begins from the weights of an earlier run,
-of a network with as many floors and blocks or fewer: what is new begins as nothing. The rate stays level
-until the last ``cooling`` of the steps, a fifth if not told, so a run can be made longer (``--steps``) until
-it cools; a level rate keeps shaking the weights, and a mean of shaken weights says too little at high noise.
-The device is a GPU if there is one; several processes, under `torchrun`, have a batch each. A row of
-losses every so often is added to the table beside the checkpoint. With ``--minutes 0 --to FILE`` only the
-weights and their card are written, of the checkpoint as it is, even while the training goes on elsewhere.
+of a network with as many floors and blocks or fewer: what is new begins as nothing, and new labels as the
+first. The rate stays level until the last ``cooling`` of the steps, a fifth if not told, so a run can be made
+longer (``--steps``) until it cools; a level rate keeps shaking the weights, and a mean of shaken weights says
+too little at high noise. The device is a GPU if there is one; several processes, under `torchrun`, have a
+batch each. A row of losses every so often is added to the table beside the checkpoint. With ``--minutes 0
+--to FILE`` only the weights and their card are written, of the checkpoint as it is, even while the training
+goes on elsewhere.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +46,24 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from training.batches import Batches, loss, named  # noqa: E402
+from training.batches import Batch, Batches, loss, named  # noqa: E402
 from training.card import card, hardware, rounded  # noqa: E402
 from training.corpus import HeldOut, gathered, parted  # noqa: E402
 from training.gauges import Likeness, collected  # noqa: E402
 from training.loop import RANK, Training, joined  # noqa: E402
 
-from engine.denoise import Karras, Levels  # noqa: E402
+from engine.denoise import Levels  # noqa: E402
 from engine.networks.points import Points  # noqa: E402
 from engine.noise import stratified  # noqa: E402
+from engine.sketch import Sketched  # noqa: E402
 from engine.tasks import entries  # noqa: E402
+from engine.transforms import NormalScore  # noqa: E402
 from engine.values import Invalid, plain_yaml  # noqa: E402
 
 KEPT, WARM_UP, EVERY = 0.9995, 500, 500
 COOLING = 0.2  # share of the steps over which the rate falls to nothing, if a run does not tell
-MEAN, SPREAD = 0.3, 1.6  # of ln sigma: what is large shows at high noise
+MEAN, SPREAD = -0.7, 1.4  # of ln sigma: under a sketch what is large is known, and details are to be made
+AHEAD = 3  # batches
 SCATTERED = 0.2  # share of the batches that are a random quarter of a finer tile's cells
 ENTRIES = ("title", "seed", "sources", "hold_out", "turned", "network", "tile", "batch", "steps", "rate")
 OPTIONAL = ("gauges", "cooling")
@@ -67,17 +73,18 @@ JUDGED = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 LEARNED = functools.partial(stratified, mean=MEAN, spread=SPREAD)
 
 
-class Learning(Training):
+class Learning(Training[Sketched]):
     """The terms of a run, one run after another's checkpoint."""
 
     def __init__(self, run: dict[str, Any], batches: Batches, checkpoint: Path, device: str) -> None:
         torch.manual_seed(run["seed"])
-        denoiser = Karras(Points(len(batches.labels), **run["network"])).to(device)
+        denoiser = Sketched(Points(len(batches.labels), **run["network"])).to(device)
         super().__init__(denoiser, run["rate"], KEPT, checkpoint)
         self.run, self.batches, self.device = run, batches, device
         self.steps = run["steps"] + (run["gauges"]["steps"] if "gauges" in run else 0)
         self.curve: list[float] = []
         self.seconds = 0.0
+        self.maker, self.making = ThreadPoolExecutor(1), {}
 
     @property
     def second(self) -> bool:
@@ -93,29 +100,36 @@ class Learning(Training):
             network.label.weight[to] = network.label.weight[of]
         self.mean.n_averaged.zero_()
 
+    def made(self, step: int) -> tuple[Batch, torch.Generator]:
+        """What a step learns from."""
+        rng = np.random.default_rng([self.run["seed"], step, RANK])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        quarter = rng.random() < SCATTERED
+        batch = self.batches.drawn(rng, step >= self.run["steps"])
+        return (batch.scattered(generator) if quarter and batch.places is None else batch), generator
+
     def learn(self) -> float:
         if "gauges" in self.run and self.done == self.run["steps"]:
             self.turn()
-        rng = np.random.default_rng([self.run["seed"], self.done, RANK])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        # Sketches take a third of a step: they are made while the network learns from those before.
+        for step in range(self.done, min(self.done + AHEAD, self.steps)):
+            if step not in self.making:
+                self.making[step] = self.maker.submit(self.made, step)
+        batch, generator = self.making.pop(self.done).result()
         left = (self.steps - self.done) / (self.run.get("cooling", COOLING) * self.steps)
-        share, quarter = min(1.0, (self.done + 1) / WARM_UP, left), rng.random() < SCATTERED
-        batch = self.batches.drawn(rng, self.second)
-        if quarter and batch.places is None:
-            batch = batch.scattered(generator)
+        share = min(1.0, (self.done + 1) / WARM_UP, left)
         # products in half the time, sums in single precision
         with torch.autocast(self.device, torch.bfloat16):
             missed = loss(self.denoiser, batch.to(self.device), generator, LEARNED)
         return self.step(missed, share, steepest=1.0)
 
     def keep(self) -> None:
-        about = {"curve": self.curve, "shift": self.batches.shift, "scale": self.batches.scale}
-        self.save(**about, seconds=self.seconds)
+        self.save(curve=self.curve, score=self.batches.scoring.told, seconds=self.seconds)
 
     def go_on(self) -> None:
         found = self.resume()
-        self.curve, self.batches.shift, self.batches.scale = found["curve"], found["shift"], found["scale"]
-        self.seconds = found.get("seconds", 0.0)
+        self.batches.scored(NormalScore.read(found["score"]))
+        self.curve, self.seconds = found["curve"], found["seconds"]
 
     def begin(self, weights: Path) -> None:
         """From the weights of an earlier run, and its latent."""
@@ -124,11 +138,15 @@ class Learning(Training):
             kept = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         for part in (self.denoiser, self.kept):
             grown(part, kept)
-        self.batches.shift, self.batches.scale = json.loads(about["shift"]), json.loads(about["scale"])
+        self.batches.scored(NormalScore.read(json.loads(about["score"])))
 
 
-def grown(denoiser: Karras, weights: dict[str, Any]) -> None:
-    """A network with the weights of one that may have fewer floors and blocks, saying the same."""
+def grown(denoiser: Sketched, weights: dict[str, Any]) -> None:
+    """A network with the weights of one that may have fewer floors, blocks and labels, saying the same."""
+    network = denoiser.network
+    assert isinstance(network, Points)
+    first = weights["network.label.weight"][:1].expand_as(network.label.weight)
+    weights = weights | {"network.label.weight": first}
     lacking, strange = denoiser.load_state_dict(weights, strict=False)
     if strange:
         raise Invalid(f"--start: the weights have {strange[0]}, which the run's network lacks")
@@ -138,14 +156,14 @@ def grown(denoiser: Karras, weights: dict[str, Any]) -> None:
                 weight.zero_()
 
 
-def judged(denoiser: Karras, batches: Batches, second: bool, count: int = 8) -> dict[str, float]:
+def judged(denoiser: Sketched, batches: Batches, second: bool, count: int = 8) -> dict[str, float]:
     """The loss at each noise level, on tiles held out, always the same."""
     found, device = {}, str(next(denoiser.parameters()).device)
     for sigma in JUDGED:
         level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
         generator, total = torch.Generator().manual_seed(1), 0.0
         for number in range(count):
-            batch = batches.tiles(np.random.default_rng([7, number]), batches.run["tile"], second)
+            batch = batches.tiles(np.random.default_rng([7, number]), second)
             with torch.no_grad():
                 total += float(loss(denoiser, batch.to(device), generator, level))
         found[f"{sigma:g}"] = round(total / count, 5)
@@ -214,7 +232,7 @@ def prepared(path: Path, steps: int | None, weights: Path | None) -> tuple[Learn
         batches.fit()
         if weights:
             training.begin(weights)
-    held.shift, held.scale = batches.shift, batches.scale
+    held.score, held.climates = batches.score, batches.climates
     return training, held
 
 

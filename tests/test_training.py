@@ -17,8 +17,10 @@ import yaml
 from safetensors import safe_open
 
 from engine.climate import Climate
-from engine.denoise import Karras
 from engine.networks.points import Points
+from engine.signed import signed
+from engine.sketch import Sketch, Sketched
+from engine.transforms import NormalScore
 from engine.values import Invalid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +53,12 @@ def hours(corpus):
     maps[:, :3] = np.nan
     worlds = np.array(["a", "a", "a", "a", "b", "b"])
     return corpus.Hours("radar", 0.02, 30.0, 100.0, maps, times, worlds, (1, 2), {})
+
+
+@pytest.fixture
+def score() -> NormalScore:
+    """Of rain that is everywhere, as in `hours`."""
+    return NormalScore.signed(np.random.default_rng(1).gamma(0.5, 4, 5000))
 
 
 @pytest.fixture
@@ -96,8 +104,13 @@ def run_of_cases(cases, home) -> Path:
 
 def test_means_of_squares_need_half_of_them(corpus):
     field = np.array([[1, 3, 2, np.nan], [5, 7, np.nan, np.nan]])
-    np.testing.assert_array_equal(corpus.coarser(field, 2), [[4, np.nan]])
-    np.testing.assert_array_equal(corpus.coarser(np.array([[1, np.nan], [3, np.nan]]), 2), [[2]])
+    np.testing.assert_array_equal(corpus.means(field, 2), [[4, np.nan]])
+    np.testing.assert_array_equal(corpus.means(np.array([[1, np.nan], [3, np.nan]]), 2), [[2]])
+
+
+def test_signed_rain_of_squares_is_mean_rain_else_mean_distance(corpus):
+    field = np.array([[4, -2, -3, -5], [0.4, -8, -7, np.nan]])
+    np.testing.assert_allclose(corpus.coarser(field, 2), [[1.1, -5]])
 
 
 def test_the_last_times_are_held_out_whole(corpus, hours):
@@ -151,8 +164,9 @@ def test_a_gauge_stands_at_its_exact_place_of_the_lattice(gauges, reports):
         np.testing.assert_allclose(found[1:], [40, -3], rtol=1e-6)
 
 
-def test_gauges_are_dealt_with_what_they_did_not_say(train, hours, reports):
+def test_gauges_are_dealt_with_what_they_did_not_say(train, hours, reports, score):
     batches, missing, spacings = train.Batches(RUN, [hours], reports), 0, set()
+    batches.scored(score)
     for seed in range(10):
         batch = batches.gauged(np.random.default_rng(seed))
         assert batch.latent.shape == batch.known.shape == (4, len(batch.places.index))
@@ -177,15 +191,17 @@ def test_rain_that_a_source_misses_returns_around_what_it_sees(corpus, gauges, h
     """To a source that is blind below 1 mm/h: its dry cells near rain become wet, the others do not."""
     fields = np.zeros((6, 48, 64))
     fields[:, 10:30, 10:30] = 6 * np.exp(-((np.mgrid[-1:1:20j, -1:1:20j] * 2) ** 2).sum(0))
-    blind = replace(hours, maps=np.where(fields < 1, 0, fields))
+    blind = replace(hours, maps=[signed(np.where(each < 1, 0, each), (2.2, 1.9)) for each in fields])
     network = reports.networks[0]
     row = np.round((network.lat - hours.south) / hours.step).astype(int)
     column = np.round((network.lon - hours.west) / hours.step).astype(int)
     networks = [replace(network, values=fields[:4, row, column].T)]
     mapped = gauges.Likeness.of(replace(reports, networks=networks), blind)(blind.maps[0])
-    new = (mapped >= 0.1) & (blind.maps[0] == 0)
+    new = (mapped >= 0.1) & (blind.maps[0] < 0)
     assert new.sum() > 20
     assert (fields[0][new] > 0.01).mean() > 0.9
+    dry = mapped < 0
+    np.testing.assert_array_equal(mapped[dry], np.minimum(blind.maps[0][dry], -1))
 
 
 def test_reports_that_are_held_out_are_not_learned_from(corpus, hours, reports):
@@ -223,10 +239,11 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, gauges, hours, re
     assert (labels != 0).any(1).all()  # both were taught
 
 
-def test_the_loss_is_of_what_is_known(train, hours):
+def test_the_loss_is_of_what_is_known(train, hours, score):
     batches = train.Batches(RUN, [hours])
-    batch = batches.tiles(np.random.default_rng(0), 16)
-    denoiser, holed = Karras(Points(1, **RUN["network"])), batch.known.clone()
+    batches.scored(score)
+    batch = batches.tiles(np.random.default_rng(0))
+    denoiser, holed = Sketched(Points(1, **RUN["network"])), batch.known.clone()
     holed[:, :8] = 0
 
     def loss(field):
@@ -248,7 +265,7 @@ def test_a_run_of_cases_leaves_a_prior_with_its_card(train, run_of_cases, monkey
     with safe_open(kept, "pt") as file:
         card = {name: json.loads(value) for name, value in file.metadata().items()}
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    Karras(Points(2, **RUN["network"])).load_state_dict(weights)
+    Sketched(Points(2, **RUN["network"])).load_state_dict(weights)
     assert card["labels"] == ["satellite", "gauge"]
     assert card["steps"] == 5
     assert [each["cases"] for each in card["learned"] + card["held out"]] == 2 * [["a", "b"]] + 2 * [["c"]]
@@ -256,7 +273,7 @@ def test_a_run_of_cases_leaves_a_prior_with_its_card(train, run_of_cases, monkey
     assert set(card["files"]) == {"a.nc", "b.nc", "c.nc"}
     rows = [(each["label"], round(each["spacing"], 1)) for each in card["climate"]]
     assert rows == [("satellite", 27.8), ("satellite", 55.6), ("gauge", 27.8), ("gauge", 55.6)]
-    assert all(Climate.read(each).variance > 0 for each in card["climate"])
+    assert all(Climate.read(each).variance == pytest.approx(1) for each in card["climate"])
     assert len(card["curve"]) == 2
     assert card["seconds"] >= 0
     assert "thread" in card["hardware"]
@@ -299,7 +316,7 @@ def taught(rank: int | None, checkpoint: Path | None) -> list[float]:
 
     torch.manual_seed(0)
     network, data = torch.nn.Linear(3, 1), torch.arange(6.0).reshape(2, 3)
-    training = Training(Karras(network), 0.1, 0.9, checkpoint or Path("none.pt"))
+    training = Training(network, 0.1, 0.9, checkpoint or Path("none.pt"))
     for _ in range(3):
         training.step(network(data if rank is None else data[rank]).square().mean(), 1.0)
     training.save()
@@ -369,13 +386,14 @@ def test_a_run_that_cannot_be_is_told_in_one_line(train, run_of_cases, tmp_path,
 
 def test_a_network_grows_and_says_the_same(train):
     small, large = (
-        Karras(Points(1, widths=widths, blocks=blocks))
+        Sketched(Points(1, widths=widths, blocks=blocks))
         for widths, blocks in (((8, 12), 1), ((8, 12, 16), [1, 2, 2]))
     )
     for weight in small.parameters():
         torch.nn.init.normal_(weight, std=0.2)
     train.grown(large, small.state_dict())
-    x, about = torch.randn(2, 16, 16), (0.7, torch.tensor(0), torch.tensor(4.0))
+    x, nothing = torch.randn(2, 16, 16), Sketch(torch.zeros(16, 16), torch.ones(16, 16))
+    about = (0.7, nothing, torch.tensor(0), torch.tensor(4.0))
     torch.testing.assert_close(large(x, *about), small(x, *about))
     with pytest.raises(Invalid, match="which the run's network lacks"):
         train.grown(small, large.state_dict())

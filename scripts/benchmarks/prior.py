@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from train import corpora
-from training.corpus import Hours, coarser
+from training.corpus import Hours, means
 
 from engine.denoise import Denoiser
 from engine.diagnostics.curves import WET
@@ -124,7 +124,7 @@ def windows(hours: Hours, multiple: int, count: int, turned: bool) -> np.ndarray
         tile, _ = hours.chosen(rng, SIDE, multiple)
         if turned:
             tile = np.rot90(tile[:, ::-1] if rng.random() < 0.5 else tile, int(rng.integers(4)))
-        found.append(tile)
+        found.append(np.maximum(tile, 0))
     return np.stack(found)
 
 
@@ -141,9 +141,13 @@ def sampled(denoiser: Denoiser, x: Tensor, streams: Streams, steps: int) -> Tens
 def samples(known: Prior, spacing: float, count: int) -> np.ndarray:
     """Rain without evidence."""
     grid, streams = square(spacing), Streams(0, range(count))
-    denoiser, climate = known.on(grid, known.labels[0])
-    x = start(streams, grid.shape, HIGHEST, climate)
-    return known.transform.inverse(sampled(denoiser, x, streams, STEPS)).numpy()
+    x = noised(known, grid, streams)
+    return known.score.inverse(sampled(known.on(grid, known.labels[0]), x, streams, STEPS)).numpy()
+
+
+def noised(known: Prior, grid: Grid, streams: Streams, sigma: float = HIGHEST) -> Tensor:
+    climate = known.climate(known.labels[0], grid.step * KM_PER_DEGREE).on(grid)
+    return start(streams, grid.shape, sigma, climate)
 
 
 Figures = dict[tuple[str, str], float]  # by metric and unit
@@ -208,10 +212,10 @@ def finer(name: str, drawn: dict[float, dict[str, Rain]]) -> list[dict]:
     if coarse is None:
         return []
     middle = slice(SIDE // 4, SIDE // 4 + SIDE // 2)
-    means = {kind: Rain.of(coarser(rain.fields, 2), coarse) for kind, rain in drawn[fine].items()}
+    halves = {kind: Rain.of(means(rain.fields, 2), coarse) for kind, rain in drawn[fine].items()}
     direct = {kind: Rain.of(rain.fields[:, middle, middle], coarse) for kind, rain in drawn[coarse].items()}
     case = f"{name}, {fine:.1f} km in means of {coarse:.1f}, against {coarse:.1f}"
-    return [row for row in compared(case, means, direct, coarse) if row["unit"] == "dB"]
+    return [row for row in compared(case, halves, direct, coarse) if row["unit"] == "dB"]
 
 
 @dataclass(frozen=True)
@@ -234,13 +238,13 @@ def scattered(known: Prior, spacing: float) -> list[dict]:
     """All cells in random order, against the grid."""
     grid, streams = square(spacing), Streams(0, range(2))
     order = torch.randperm(SIDE * SIDE, generator=torch.Generator().manual_seed(0))
-    field, climate = known.on(grid, known.labels[0])
+    field = known.on(grid, known.labels[0])
     loose = known.at(grid, known.labels[0], among(grid, order, grid))
     found = {}
     for sigma in LEVELS:
-        x = start(streams, grid.shape, sigma, climate)
+        x = noised(known, grid, streams, sigma)
         found[f"denoised at {sigma:g}"] = field(x, sigma), loose(x.flatten(1)[:, order], sigma)
-    x, picked = start(streams, grid.shape, HIGHEST, climate), Picked(0, range(2), grid.shape, order)
+    x, picked = noised(known, grid, streams), Picked(0, range(2), grid.shape, order)
     there = sampled(loose, x.flatten(1)[:, order], picked, DRAFT)
     found[f"sampled in {DRAFT} steps"] = sampled(field, x, streams, DRAFT), there
     about = {"case": f"{known.name}, {spacing:.1f} km", "method": "cells in random order", "n": 2 * SIDE**2}
@@ -257,9 +261,9 @@ def quarter(known: Prior, spacing: float, repeats: int) -> list[dict]:
     grid, streams = square(spacing), Streams(0, range(4))
     under = Grid(grid.box, 2 * grid.step)
     cells = torch.randperm(SIDE * SIDE, generator=torch.Generator().manual_seed(1))[: SIDE * SIDE // 4]
-    field, climate = known.on(grid, known.labels[0])
+    field = known.on(grid, known.labels[0])
     loose = known.at(under, known.labels[0], among(grid, cells, under))
-    x, picked = start(streams, grid.shape, HIGHEST, climate), Picked(0, range(4), grid.shape, cells)
+    x, picked = noised(known, grid, streams), Picked(0, range(4), grid.shape, cells)
     ratios = []
     for _ in range(repeats + 1):
         begun = time.perf_counter()

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 from training.corpus import Hours
 from training.gauges import Likeness, Reports
+from training.sketches import Sketcher
 
-from engine.denoise import Karras, Levels
+from engine.climate import Climate
+from engine.denoise import Levels
 from engine.fields import KM_PER_DEGREE, Box, Grid
 from engine.observe import Gather, points
-from engine.priors import TOP, TRACE
-from engine.transforms import Log
+from engine.sketch import Sketch, Sketched
+from engine.transforms import NormalScore
 from engine.values import Invalid
+
+WIDEST, WINDOWS = 192, 60  # cells a side, and how many give a climate
 
 
 def lattice(size: int, row: np.ndarray, column: np.ndarray) -> Gather:
@@ -31,18 +35,22 @@ class Batch:
 
     latent: Tensor
     known: Tensor
+    sketch: Sketch
     label: Tensor
     spacing: Tensor  # km
     places: Gather | None = None
 
     def to(self, device: str) -> Batch:
-        latent, known, label, spacing = (
-            each.to(device) for each in (self.latent, self.known, self.label, self.spacing)
-        )
+        latent, known, mean, spread, label, spacing = (
+            each.to(device)
+            for each in (
+                self.latent, self.known, self.sketch.mean, self.sketch.spread, self.label, self.spacing
+            )
+        )  # fmt: skip
         places = self.places
         if places:
             places = replace(places, index=places.index.to(device), weight=places.weight.to(device))
-        return Batch(latent, known, label, spacing, places)
+        return Batch(latent, known, Sketch(mean, spread), label, spacing, places)
 
     def scattered(self, generator: torch.Generator) -> Batch:
         """A random quarter of the cells, on a lattice of twice the spacing."""
@@ -50,13 +58,15 @@ class Batch:
         chosen = torch.randperm(size * size, generator=generator)[: size * size // 4]
         # The lattice's cells are centred between four of the fine ones.
         row, column = (each.numpy() / 2 + 0.25 for each in (chosen // size, chosen % size))
-        latent, known = (each.flatten(1)[:, chosen] for each in (self.latent, self.known))
-        return Batch(latent, known, self.label, self.spacing * 2, lattice(size // 2, row, column))
+        fields = (self.latent, self.known, self.sketch.mean, self.sketch.spread)
+        latent, known, mean, spread = (each.flatten(1)[:, chosen] for each in fields)
+        places = lattice(size // 2, row, column)
+        return Batch(latent, known, Sketch(mean, spread), self.label, self.spacing * 2, places)
 
 
-def loss(denoiser: Karras, batch: Batch, generator: torch.Generator, levels: Levels) -> Tensor:
+def loss(denoiser: Sketched, batch: Batch, generator: torch.Generator, levels: Levels) -> Tensor:
     about = (batch.label, batch.spacing, batch.known, None, batch.places)
-    return denoiser.loss(batch.latent, generator, *about, levels=levels, known=batch.known)
+    return denoiser.loss(batch.latent, batch.sketch, generator, *about, levels=levels, known=batch.known)
 
 
 class Batches:
@@ -67,8 +77,9 @@ class Batches:
     """
 
     def __init__(self, run: dict[str, Any], sources: Sequence[Hours], reports: Reports | None = None) -> None:
-        self.run, self.sources, self.reports, self.log = run, sources, reports, Log(TRACE, TOP)
-        self.shift, self.scale = 0.0, 1.0
+        self.run, self.sources, self.reports = run, sources, reports
+        self.score: NormalScore | None = None
+        self.climates: dict[tuple[str, int], Climate] = {}
         self.mapped: list[Hours] = []
         for each in sources:
             if run["tile"] * max(each.multiples) > min(each.maps[0].shape):
@@ -90,13 +101,26 @@ class Batches:
         return list(dict.fromkeys(every))
 
     def fit(self, tiles: int = 400) -> None:
-        """Shift and scale that bring the latent tiles to mean zero and variance one."""
+        """The score that makes tiles normal, and the climates of its latent fields."""
         rng, seen = np.random.default_rng(0), []
-        for _ in range(tiles // self.run["batch"] + 1):
-            batch = self.tiles(rng, self.run["tile"])
-            seen.append(batch.latent[batch.known > 0])
-        values = torch.cat(seen)
-        self.shift, self.scale = float(values.mean()), float(values.std())
+        for _ in range(tiles):
+            tile = self.drawn_tile(rng, self.sources)[0]
+            seen.append(tile[np.isfinite(tile)])
+        self.scored(NormalScore.signed(np.concatenate(seen)))
+
+    def scored(self, score: NormalScore) -> None:
+        self.score = score
+        for source in (*self.sources, *self.mapped):
+            for multiple in sorted(set(source.multiples)):
+                self.climates[source.label, multiple] = self.climate_of(source, multiple)
+
+    def climate_of(self, source: Hours, multiple: int) -> Climate:
+        """Of windows as wide as they may be, chosen as tiles are; of mean nought and variance one."""
+        rng, size = np.random.default_rng(0), min(WIDEST, *(n // multiple for n in source.maps[0].shape))
+        windows, middles = zip(*(source.chosen(rng, size, multiple) for _ in range(WINDOWS)), strict=True)
+        north = source.step * multiple * KM_PER_DEGREE
+        cell_km = (north, north * float(np.cos(np.radians(np.mean(middles)))))
+        return Climate.of(self.latent(np.stack(windows)), cell_km).scaled(1.0, mean=0.0)
 
     def drawn(self, rng: np.random.Generator, second: bool) -> Batch:
         """Tiles, or in the second stage now and then gauges."""
@@ -105,23 +129,39 @@ class Batches:
             whole = sum(each.weight for each in (*self.sources, *self.mapped)) + part
             if rng.random() < part / whole:
                 return self.gauged(rng)
-        return self.tiles(rng, self.run["tile"], second)
+        return self.tiles(rng, second)
 
-    def tiles(self, rng: np.random.Generator, size: int, second: bool = False) -> Batch:
+    def tiles(self, rng: np.random.Generator, second: bool = False) -> Batch:
         """Tiles of the sources, in the second stage also of the one that was likened to gauges."""
-        found, labels, spacings = [], [], []
         terms = [*self.sources, *(self.mapped if second else [])]
-        chance = np.array([each.weight for each in terms])
-        for number in rng.choice(len(terms), self.run["batch"], p=chance / chance.sum()):
-            source = terms[number]
-            multiple = int(rng.choice(source.multiples))
-            tile, _ = source.chosen(rng, size, multiple)
-            if self.run["turned"]:
-                tile = np.rot90(tile[:, ::-1] if rng.random() < 0.5 else tile, int(rng.integers(4)))
-            found.append(np.ascontiguousarray(tile))
+        found, sketches, labels, spacings = [], [], [], []
+        for _ in range(self.run["batch"]):
+            tile, source, multiple, cell_km = self.drawn_tile(rng, terms)
+            found.append(self.latent(tile))
+            draw = Sketcher(self.climates[source.label, multiple], self.scoring)
+            sketches.append(draw(rng, found[-1], cell_km))
             labels.append(self.labels.index(source.label))
             spacings.append(source.step * multiple * KM_PER_DEGREE)
-        return self._batch(np.stack(found), labels, spacings)
+        sketch = Sketch(
+            *(torch.stack([getattr(each, part) for each in sketches]) for part in ("mean", "spread"))
+        )
+        return self._batch(np.stack(found), sketch, labels, spacings)
+
+    def drawn_tile(
+        self, rng: np.random.Generator, terms: Sequence[Hours]
+    ) -> tuple[np.ndarray, Hours, int, tuple[float, float]]:
+        """A tile of signed rain, whose it is, at which multiple, and its cells in km."""
+        chance = np.array([each.weight for each in terms])
+        source = terms[int(rng.choice(len(terms), p=chance / chance.sum()))]
+        multiple = int(rng.choice(source.multiples))
+        tile, middle = source.chosen(rng, self.run["tile"], multiple)
+        north = source.step * multiple * KM_PER_DEGREE
+        cell_km = (north, north * float(np.cos(np.radians(middle))))
+        if self.run["turned"]:
+            turns = int(rng.integers(4))
+            tile = np.rot90(tile[:, ::-1] if rng.random() < 0.5 else tile, turns)
+            cell_km = (cell_km[1], cell_km[0]) if turns % 2 else cell_km
+        return np.ascontiguousarray(tile), source, multiple, cell_km
 
     def gauged(self, rng: np.random.Generator) -> Batch:
         """The reports of some hours in one window."""
@@ -133,17 +173,26 @@ class Batches:
             for _ in range(int(rng.integers(4))):
                 row, column = window.size - column, row
         label, spacing = self.labels.index(self.reports.label), window.step * KM_PER_DEGREE
-        batch = self._batch(window.values, [label] * len(window.values), [spacing] * len(window.values))
+        latent, count = self.latent(window.values), len(window.values)
+        nothing = Sketch.nothing(latent.shape)
+        batch = self._batch(latent, nothing, [label] * count, [spacing] * count)
         return replace(batch, places=lattice(window.size, row, column))
 
-    def _batch(self, rain: np.ndarray, labels: list[int], spacings: list[float]) -> Batch:
-        values = torch.from_numpy(rain).float()
-        known = torch.isfinite(values).float()
-        return Batch(self.latent(values) * known, known, torch.tensor(labels), torch.tensor(spacings))
+    def _batch(self, latent: np.ndarray, sketch: Sketch, labels: list[int], spacings: list[float]) -> Batch:
+        known = torch.from_numpy(np.isfinite(latent)).float()
+        values = torch.from_numpy(np.nan_to_num(latent)).float()
+        return Batch(values, known, sketch, torch.tensor(labels), torch.tensor(spacings))
 
-    def latent(self, rain: Tensor) -> Tensor:
-        """What is missing comes out as no rain."""
-        return (self.log.forward(torch.nan_to_num(rain)) - self.shift) / self.scale
+    @property
+    def scoring(self) -> NormalScore:
+        assert self.score is not None, "fit comes first"
+        return self.score
+
+    def latent(self, signed: np.ndarray) -> np.ndarray:
+        """Missing stays missing."""
+        known = np.isfinite(signed)
+        values = self.scoring.forward(torch.from_numpy(np.where(known, signed, 0.0)).float()).numpy()
+        return np.where(known, values, np.nan).astype(np.float32)
 
 
 def named(sources: Sequence[Hours], label: str) -> Hours:

@@ -10,12 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 from training.batches import Batches
-from training.corpus import Hours
 
-from engine.climate import Climate
 from engine.fields import KM_PER_DEGREE
-
-WIDEST, WINDOWS = 96, 60  # cells a side, not far from those of a tile, and how many give a climate
 
 
 def card(run: dict[str, Any], batches: Batches, held: Batches) -> dict[str, Any]:
@@ -24,8 +20,7 @@ def card(run: dict[str, Any], batches: Batches, held: Batches) -> dict[str, Any]
     return {
         "run": run,
         "labels": batches.labels,
-        "shift": batches.shift,
-        "scale": batches.scale,
+        "score": batches.scoring.told,
         "files": {name: key for each in parts for name, key in each.files.items()},
         "learned": periods(batches),
         "held out": periods(held),
@@ -50,24 +45,16 @@ def period(label: str, times: pd.DatetimeIndex, worlds: list[str]) -> dict[str, 
 
 def climates(batches: Batches) -> list[dict[str, Any]]:
     """Of every label at every spacing that it was taught."""
-    found = []
-    for source in (*batches.sources, *batches.mapped):
-        for multiple in sorted(set(source.multiples)):
-            climate = climate_of(batches, source, multiple)
-            told = {"mean": climate.mean, "lengths": climate.lengths, "variances": climate.variances}
-            spacing = source.step * multiple * KM_PER_DEGREE
-            found.append({"label": source.label, "spacing": spacing} | told)
-    return found
-
-
-def climate_of(batches: Batches, source: Hours, multiple: int) -> Climate:
-    """Of windows as wide as they may be, chosen as tiles are."""
-    rng, size = np.random.default_rng(0), min(WIDEST, *(each // multiple for each in source.maps[0].shape))
-    windows, middles = zip(*(source.chosen(rng, size, multiple) for _ in range(WINDOWS)), strict=True)
-    rain = torch.from_numpy(np.stack(windows))
-    latent = torch.where(torch.isfinite(rain), batches.latent(rain), torch.nan)
-    north = source.step * multiple * KM_PER_DEGREE
-    return Climate.of(latent.numpy(), (north, north * float(np.cos(np.radians(np.mean(middles))))))
+    steps = {each.label: each.step for each in (*batches.sources, *batches.mapped)}
+    return [
+        {
+            "label": label,
+            "spacing": steps[label] * multiple * KM_PER_DEGREE,
+            "lengths": climate.lengths,
+            "variances": climate.variances,
+        }
+        for (label, multiple), climate in batches.climates.items()
+    ]
 
 
 def hardware(device: str) -> str:

@@ -1,10 +1,11 @@
-"""What a prior is trained on: hours of rain, read once, kept in half precision, dealt out as tiles.
+"""What a prior is trained on: hours of signed rain, read once, kept in half precision, dealt out as tiles.
 
 A source of a run is files of a pattern, read through `engine.sources`, or a layer of cases, each a world of
 its own. Its maps are brought to cells of ``base`` degrees (means of the known parts, at least half of them)
-or keep their own, and are written to one array in build/, so that a corpus larger than memory is trained
-on, and a second run starts at once. What is held out is the last hours of all, or the last cases whole;
-never parts of a map, for neighbouring tiles of an hour are the same rain.
+or keep their own, dry cells are told how far it is to rain (`engine.signed`), and all is written to one array
+in build/, so that a corpus larger than memory is trained on, and a second run starts at once. What is held
+out is the last hours of all, or the last cases whole; never parts of a map, for neighbouring tiles of an hour
+are the same rain.
 
 A tile is a square of a random hour at one of the source's ``multiples`` of its spacing. Rain is rare: a dry
 tile is kept only now and then, and the climate told with the weights is that of the tiles chosen so.
@@ -23,7 +24,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.fields import Observations
+from engine.fields import KM_PER_DEGREE, Observations
+from engine.signed import FAINT, NEAREST, signed
 from engine.sources import Found, layer
 from engine.sources.cases import read_case
 from engine.values import Invalid
@@ -36,7 +38,7 @@ TRIES = 10_000
 
 @dataclass(frozen=True)
 class Hours:
-    """The maps of one source (rows, columns) in mm/h, missing where it says nothing: one an hour."""
+    """The maps of one source (rows, columns), signed rain, missing where it says nothing: one an hour."""
 
     label: str
     step: float  # degrees
@@ -83,8 +85,8 @@ class Hours:
         return (found, middle) if wet >= WET or rng.random() < KEPT_DRY else None
 
 
-def coarser(field: np.ndarray, multiple: int) -> np.ndarray:
-    """Means of squares of cells (the last two axes), known where at least half of the square is."""
+def means(field: np.ndarray, multiple: int) -> np.ndarray:
+    """Of squares of cells (the last two axes), known where at least half of the square is."""
     if multiple == 1:
         return np.asarray(field, np.float32)
     rows, columns = (size // multiple for size in field.shape[-2:])
@@ -93,6 +95,14 @@ def coarser(field: np.ndarray, multiple: int) -> np.ndarray:
     known = np.isfinite(squares).sum((-3, -1))
     total = np.nansum(squares, (-3, -1))
     return np.where(2 * known >= multiple**2, total / np.maximum(known, 1), np.nan).astype(np.float32)
+
+
+def coarser(field: np.ndarray, multiple: int) -> np.ndarray:
+    """Of signed rain: the mean rain of a square, and where there is none the mean distance."""
+    if multiple == 1:
+        return np.asarray(field, np.float32)
+    rain, away = (means(part(field, 0), multiple) for part in (np.maximum, np.minimum))
+    return np.where(np.isnan(rain) | (rain > FAINT), rain, np.minimum(away, -NEAREST))
 
 
 def opened(entry: Mapping[str, Any], path: Path) -> tuple[str, Found]:
@@ -109,7 +119,7 @@ def hashed(files: Sequence[Path]) -> dict[str, str]:
 def gathered(entry: Mapping[str, Any], files: Sequence[Path], folder: Path) -> Hours:
     """A source of a run: read its files, or find what was read before."""
     hashes, which = hashed(files), [entry["layer"]] if "cases" in entry else []
-    told = [hashes, entry.get("base"), float(entry.get("highest", np.inf)), *which]
+    told = ["signed", hashes, entry.get("base"), float(entry.get("highest", np.inf)), *which]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     kept, about = folder / f"{key}.npy", folder / f"{key}.json"
     if not about.exists():
@@ -137,7 +147,10 @@ def read(entry: Mapping[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, d
         own = round(float(field.lat[1] - field.lat[0]), 6)
         step = step or own
         values = field.where(field <= float(entry.get("highest", np.inf))).values
-        maps += [coarser(each, max(1, round(step / own))).astype(np.float16) for each in values]
+        middle = float(field.lat.mean())
+        cell_km = (step * KM_PER_DEGREE, step * KM_PER_DEGREE * float(np.cos(np.radians(middle))))
+        coarse = (means(each, max(1, round(step / own))) for each in values)
+        maps += [signed(each, cell_km).astype(np.float16) for each in coarse]
         times += list(field.indexes["time"])
         worlds += [world] * len(values)
         south, west = (float(axis[0]) + (step - own) / 2 for axis in (field.lat, field.lon))

@@ -7,10 +7,11 @@ and as the lattice is drawn anew each time, one network knows gauges both ways. 
 whose rain was taken to the law of the gauges, quantile for quantile: its maps show how rain hangs together,
 the mapping how much of it gauges find.
 
-The law is that of all reports, against the cells which they lie in, hours and places pooled. Cells that tie
-(a satellite calls most of the world dry) are ranked by the rain around them: what light rain a satellite
-misses then returns at the edges of what it sees, and not as salt and pepper. Above the last quantile its
-ratio goes on: no few reports, of which some are faults, set the tail. Reports above ``highest`` are faults.
+The law is that of all reports, against the cells which they lie in, hours and places pooled. Dry cells are
+ranked by their distance to rain: what light rain a satellite misses then returns at the edges of what it
+sees, and not as salt and pepper. Above the last quantile its ratio goes on: no few reports, of which some are
+faults, set the tail. Reports above ``highest`` are faults. A dry report says nothing of its distance to rain;
+half of that to the nearest wet report stands for it.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 from training.corpus import KEPT_DRY, TRACE, TRIES, WET, HeldOut, Hours, hashed, opened
 
+from engine.climate import apart
 from engine.fields import Observations
+from engine.signed import FAINT, NEAREST, halfway
 from engine.values import Invalid
 
 FEWEST = 5  # gauges in a window
-AROUND, FAINT = 2.0, 1e-3  # cells that make up a neighbourhood, and its weight: it orders what ties, no more
 KNOTS = ndtr(np.linspace(-3.1, 3.1, 400))  # up to 99.9%
 
 
 @dataclass(frozen=True)
 class Network:
-    """The gauges of one world: reports (gauges, hours) in mm/h."""
+    """The gauges of one world: reports (gauges, hours), signed rain."""
 
     world: str
     lat: np.ndarray
@@ -107,16 +108,13 @@ def collected(entry: Mapping[str, Any], files: Sequence[Path], step: float) -> R
         if not isinstance(found, Observations):
             raise Invalid(f"{path.name}: holds a field; name it under sources, not under gauges")
         values = np.where(found.values <= float(entry.get("highest", np.inf)), found.values, np.nan)
-        networks.append(Network(world, found.lat, found.lon, values, found.rain.indexes["time"]))
+        away = halfway(values > FAINT, apart(found.lat, found.lon))
+        told = np.where(values > FAINT, values, away)
+        told = np.where(np.isnan(values), np.nan, told)
+        networks.append(Network(world, found.lat, found.lon, told, found.rain.indexes["time"]))
     multiples = tuple(int(each) for each in entry.get("multiples", [1]))
     weight = float(entry.get("weight", 1))
     return Reports(str(entry["label"]), step, multiples, networks, hashed(files), weight)
-
-
-def ranked(field: np.ndarray) -> np.ndarray:
-    """Rain, and where it ties by how much of it is around."""
-    field = np.asarray(field, np.float32)
-    return field + FAINT * gaussian_filter(np.nan_to_num(field), AROUND)
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ class Likeness:
             inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
             for hour, when in enumerate(network.times):
                 if (number := at.get((network.world, when))) is not None:
-                    seen = ranked(source.maps[number])[row[inside], column[inside]]
-                    pairs.append(np.stack([seen, network.values[inside, hour]]))
+                    seen = np.asarray(source.maps[number], float)[row[inside], column[inside]]
+                    pairs.append(np.stack([seen, np.maximum(network.values[inside, hour], 0)]))
         both = np.concatenate(pairs, 1) if pairs else np.zeros((2, 0))
         both = both[:, np.isfinite(both).all(0)]
         if not both.size:
@@ -149,6 +147,10 @@ class Likeness:
         return cls(own, np.quantile(both[1], KNOTS)[first])
 
     def __call__(self, field: np.ndarray) -> np.ndarray:
-        rank = ranked(field)
-        beyond = np.maximum(rank / max(float(self.own[-1]), FAINT), 1.0)
-        return (np.interp(rank, self.own, self.gauged) * beyond).astype(np.float32)
+        """Signed rain; what stays or becomes dry is as far from rain as it was."""
+        field = np.asarray(field, np.float32)
+        beyond = np.maximum(field / max(float(self.own[-1]), FAINT), 1.0)
+        rain = np.interp(field, self.own, self.gauged) * beyond
+        return np.where(np.isnan(field) | (rain > FAINT), rain, np.minimum(field, -NEAREST)).astype(
+            np.float32
+        )

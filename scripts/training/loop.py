@@ -12,14 +12,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.optim import swa_utils
 
-from engine.denoise import Karras
-
+Net = TypeVar("Net", bound=nn.Module)
 RANK = int(os.environ.get("RANK", "0"))
 
 
@@ -43,21 +42,19 @@ def remembering(kept: float) -> Callable[..., None]:
     return update
 
 
-class Training:
+class Training(Generic[Net]):
     """What goes on from step to step, and survives a stop."""
 
-    def __init__(self, denoiser: Karras, rate: float, kept: float, checkpoint: Path) -> None:
+    def __init__(self, denoiser: Net, rate: float, kept: float, checkpoint: Path) -> None:
         self.denoiser, self.rate, self.checkpoint, self.done = denoiser, rate, checkpoint, 0
         self.mean = swa_utils.AveragedModel(denoiser, multi_avg_fn=remembering(kept))
         self.optimiser = torch.optim.AdamW(denoiser.parameters(), rate, (0.9, 0.99), weight_decay=0.0)
         self.parts = {"denoiser": self.denoiser, "mean": self.mean, "optimiser": self.optimiser}
 
     @property
-    def kept(self) -> Karras:
+    def kept(self) -> Net:
         """The running mean of the weights: what is judged and kept."""
-        found = self.mean.module
-        assert isinstance(found, Karras)
-        return found
+        return cast(Net, self.mean.module)
 
     def step(self, loss: Tensor, share: float, steepest: float = math.inf) -> float:
         """Down the slope of this loss, at a share of the rate, a slope cut to the steepest."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.denoise import Denoiser, Gaussian, Waves
-from engine.evidence import Backdrop, Seen, together
+from engine.evidence import Seen, together
 from engine.guide import Diverged, Posterior
 from engine.laws import Censored, Normal, Robust, fading
 from engine.noise import HIGHEST, Streams, karras
@@ -58,76 +58,6 @@ def test_the_posterior_denoiser_is_the_closed_form(mode, rounds, sigma):
     )
     found = Posterior(PRIOR, seen, PRIOR, mode, rounds)(x, sigma)
     torch.testing.assert_close(found, exact(x, sigma), rtol=1e-4, atol=1e-5)
-
-
-def foretold() -> tuple[Gaussian, Backdrop]:
-    """Maps that foretell the field: what a Gaussian prior becomes with them, and the same as a backdrop."""
-    expected = 0.6 * PRIOR.draw(Streams(9, range(1))("maps", SHAPE).double())[0]
-    told = Gaussian(expected, Waves(0.4 * red(*SHAPE, 1.2)))
-    missed = torch.minimum(told.basis.values, 0.98 * PRIOR.basis.values)
-    told = Gaussian(expected, Waves(missed))
-    return told, Backdrop(
-        expected - PRIOR.mean, torch.ones(1, *SHAPE).double(), missed[None], PRIOR.basis.values - missed
-    )
-
-
-@pytest.mark.parametrize("sigma", [0.02, 0.3, 2.0, 10.0])
-def test_a_backdrop_and_gauges_are_kriging_with_drift(sigma):
-    """With a Gaussian prior the climate's share is divided out exactly: what was foretold is left."""
-    told, backdrop = foretold()
-    _, gauges, seen = world()
-    error = NOISE**2 * torch.eye(len(seen), dtype=torch.float64)
-    exact = told.posterior(matrix(gauges), error, seen)
-    x = PRIOR.draw(Streams(0, range(3))("x", SHAPE).double()) + sigma
-    post = Posterior(PRIOR, Seen(gauges, Normal(seen, NOISE)), PRIOR, "climate", backdrop=backdrop)
-    torch.testing.assert_close(post(x, sigma), exact(x, sigma), rtol=1e-4, atol=1e-5)
-
-
-def test_samples_with_a_backdrop_have_its_mean_and_variance():
-    told, backdrop = foretold()
-    _, gauges, seen = world()
-    error = NOISE**2 * torch.eye(len(seen), dtype=torch.float64)
-    mean, rest = told.conditioned(matrix(gauges), error, seen)
-    streams = Streams(5, range(64))
-    post = Posterior(PRIOR, Seen(gauges, Normal(seen, NOISE)), PRIOR, "climate", backdrop=backdrop)
-    begun = post.start(streams, 0.0)
-    draws = last(ito(post, post.start(streams, HIGHEST), karras(18), streams))
-    for found in (begun, draws):
-        wrong = (found.mean(0) - mean) / (rest.diagonal().reshape(SHAPE) / 64).sqrt()
-        assert abs(float(wrong.square().mean()) - 1) < 0.3
-        assert abs(float(found.var(0).mean() / rest.diagonal().mean()) - 1) < 0.05
-
-
-def test_where_maps_are_missing_they_say_nothing():
-    _, backdrop = foretold()
-    told = torch.ones(1, *SHAPE).double()
-    told[..., 4:] = 0
-    other = torch.where(told[0] > 0, backdrop.expected, 7.0)
-    clean = PRIOR.draw(Streams(0, range(1))("x", SHAPE).double())
-    mine, theirs = (
-        Backdrop(each, told, backdrop.missed, backdrop.spread).change(clean, PRIOR.basis, 1.0)
-        for each in (backdrop.expected, other)
-    )
-    assert torch.equal(mine, theirs)
-    assert not mine[..., 4:].any()
-
-
-def test_maps_may_miss_more_in_one_place_than_in_another():
-    """Two laws, each with half of the map, and gauges: samples are as uncertain as each law says."""
-    told, _ = foretold()
-    weights = torch.zeros(2, *SHAPE).double()
-    weights[0, :, :8], weights[1, :, 8:] = 1, 1
-    missed = torch.stack([0.02 * told.basis.values, told.basis.values])
-    backdrop = Backdrop(told.mean - PRIOR.mean, weights, missed, PRIOR.basis.values - told.basis.values)
-    nowhere = Seen(cells(torch.zeros(SHAPE).numpy() > 0), Normal(torch.zeros(0), NOISE))
-    streams = Streams(5, range(48))
-    post = Posterior(PRIOR, nowhere, PRIOR, "climate", backdrop=backdrop)
-    draws = last(ito(post, post.start(streams, HIGHEST), karras(18), streams))
-    variance = draws.var(0)
-    sure, unsure = variance[:, 2:6].mean(), variance[:, 10:14].mean()
-    assert abs(float(unsure / told.basis.values.mean()) - 1) < 0.15
-    assert float(sure) < 0.05 * float(unsure)
-    assert float((draws.mean(0) - told.mean)[:, 2:6].abs().max()) < 0.3
 
 
 def test_a_field_in_the_corner_of_a_torus():

@@ -21,8 +21,14 @@ def network(**about) -> Points:
 
 
 @torch.no_grad()
-def said(made: Points, x, label=0, spacing=4.0, **about):
-    return made(x, LEVEL[: len(x)], torch.tensor(label), torch.tensor(spacing), **about)
+def said(made: Points, x, label=0, spacing=4.0, sketch=None, **about):
+    told = sketched(x) if sketch is None else sketch
+    return made(x, LEVEL[: len(x)], told, torch.tensor(label), torch.tensor(spacing), **about)
+
+
+def sketched(x):
+    """Some three fields beside this one."""
+    return torch.stack([x.cos(), x.sin(), 0.5 * x], 1)
 
 
 def test_it_begins_as_nothing():
@@ -44,7 +50,7 @@ def test_some_cells_are_the_grid_with_the_others_missing():
     chosen = known.flatten().bool()
     lat, lon = (each.reshape(-1)[chosen] for each in np.meshgrid(GRID.lat, GRID.lon, indexing="ij"))
     scattered = said(made, x.flatten(1)[:, chosen], places=points(GRID, lat, lon))
-    whole = said(made, x, known=known).flatten(1)[:, chosen]
+    whole = said(made, x, sketch=sketched(x) * known, known=known).flatten(1)[:, chosen]
     torch.testing.assert_close(scattered, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -53,8 +59,9 @@ def test_what_is_missing_says_nothing():
     known = torch.ones(1, *GRID.shape)
     known[..., 5:12, 7:20] = 0
     other = torch.where(known > 0, x, torch.tensor(7.0))
-    torch.testing.assert_close(said(made, x, known=known), said(made, other, known=known))
-    assert not torch.allclose(said(made, x, known=known), said(made, x))
+    first = said(made, x, sketch=sketched(x), known=known)
+    torch.testing.assert_close(first, said(made, other, sketch=sketched(x), known=known))
+    assert not torch.allclose(first, said(made, x))
 
 
 def test_the_order_of_points_and_the_number_of_members_do_not_matter():
@@ -68,13 +75,14 @@ def test_the_order_of_points_and_the_number_of_members_do_not_matter():
     torch.testing.assert_close(one[:1], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_label_spacing_and_static_fields_are_heard():
+def test_sketch_label_spacing_and_static_fields_are_heard():
     made, x = network(statics=1), torch.randn(3, 24, 30)
     flat, hill = torch.zeros(1, 1, 24, 30), torch.randn(1, 1, 24, 30)
     first = said(made, x, statics=flat)
     for other in ({"label": 1}, {"spacing": 9.0}):
         assert not torch.allclose(first, said(made, x, statics=flat, **other), atol=1e-3)
     assert not torch.allclose(first, said(made, x, statics=hill), atol=1e-3)
+    assert not torch.allclose(first, said(made, x, sketch=0 * sketched(x), statics=flat), atol=1e-3)
     each = said(made, x, label=[0, 1, 0], spacing=[4.0, 9.0, 4.0], statics=flat)
     torch.testing.assert_close(each[:1], first[:1])
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.denoise import Karras
 from engine.networks.points import Points
 from engine.noise import Streams
 from engine.priors import Prior
+from engine.sketch import Sketched
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,9 +63,9 @@ def test_scattered_points_are_laid_against_the_grid(bench):
     network = Points(1, widths=(8, 8))
     for number, weight in enumerate(network.parameters()):
         weight.data = 0.2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
-    climate = {"label": "radar", "spacing": 4.0, "mean": 0.0, "lengths": [20.0], "variances": [1.0]}
-    card = {"run": {"tile": 32}, "labels": ["radar"], "shift": 0.0, "scale": 1.0}
-    known = Prior("tiny", card | {"climate": [climate]}, Karras(network).requires_grad_(False).eval())
+    climate = {"label": "radar", "spacing": 4.0, "lengths": [20.0], "variances": [1.0]}
+    card = {"run": {"tile": 32}, "labels": ["radar"], "score": {}}
+    known = Prior("tiny", card | {"climate": [climate]}, Sketched(network).requires_grad_(False).eval())
     rows = bench.scattered(known, 4.0)
     assert max(row["value"] for row in rows) < 1e-3
     assert 0 < bench.quarter(known, 4.0, 1)[0]["value"] < np.inf
