@@ -2,7 +2,7 @@
 
 Read `fields` first (the words and conventions), then `tasks` (what is asked for), `sources` and
 `methods` (two folders to which anyone may add), `runs` and `runner` (what is kept, who works). Of the half
-that needs torch, `denoise` first (a prior is one function), then `evidence`, `guide` and `sample`.
+that needs torch, `denoise` first (a prior is one function), then `evidence`, `guide`, `sample` and `sketch`.
 """
 
 import functools

@@ -1,6 +1,7 @@
 """The climate of a prior: the mean of its fields, and how they go together over a distance.
 
-Guidance needs a Gaussian that stands for the prior where the network's own derivative is not to be had
+What a Gaussian makes of the evidence is known in closed form: it is the sketch that a network paints over
+(`engine.sketch`), and it stands for the prior where a network's own derivative is not to be had
 (`engine.guide`). It is a stationary one: a covariance that falls with distance in km, a sum of exponentials
 of fixed lengths with weights of at least zero. Such a sum is positive definite at every distance, has short
 and long tails as the fields have them, and is fitted by non-negative least squares. In km it holds for a grid

@@ -30,6 +30,9 @@ class CoordinatePrior(Method):
     other resolutions. Where there are no gauges, a map's bias stays. Hours are drawn independently: sums over
     many hours are too certain.
 
+    **How it is done.** What a Gaussian with the prior's climate makes of all that was seen, a mean and a
+    spread at each cell, is told to the network, which has learned what rain there may be under such a sketch.
+
     **How sure.** Members differ where nothing was seen. *As published* is the method of the reference, for
     comparison: it knows no errors of gauges and starts from the background.
     """
