@@ -111,8 +111,7 @@ class Learning(Training[Sketched]):
     def learn(self) -> float:
         if "gauges" in self.run and self.done == self.run["steps"]:
             self.turn()
-        # Sketches take a third of a step: they are made while the network learns from those before.
-        for step in range(self.done, min(self.done + AHEAD, self.steps)):
+        for step in range(self.done, min(self.done + AHEAD, self.steps)):  # in the meantime
             if step not in self.making:
                 self.making[step] = self.maker.submit(self.made, step)
         batch, generator = self.making.pop(self.done).result()

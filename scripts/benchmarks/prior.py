@@ -1,22 +1,20 @@
 """A trained prior: its own rain beside rain it never saw, and whether it holds at any coordinates.
 
 *Rain.* At three of the spacings that the prior was taught, fields are sampled without any evidence and laid
-beside windows of the times that were held out from it, dealt as its training dealt its tiles (mostly dry
-ones are mostly left out), so that both have one climate. Windows of the training's own times stand beside
-them: so far are two draws of this weather from each other, and a prior that knew its files by heart would
-come no nearer. Ratios and differences are to the held-out windows. Spectra are of log(1 + rain / 0.1),
-averaged over fields; a wavelength is the half octave around it. Cells count as squares of their north-south
-side, as in a training that turns its tiles.
+beside windows of the times that were held out from it, dealt as its training dealt its tiles (mostly dry ones
+are mostly left out), so that both have one climate. Windows of the training's own times stand beside them: so
+far are two draws of this weather from each other, and a prior that knew its files by heart would come no
+nearer. Spectra are of log(1 + rain / 0.1), averaged over fields; a wavelength is the half octave around it.
+Cells count as squares.
 
 *Coordinates.* What the same prior says at scattered points, in any order, against the same cells of a grid;
 fields of the finest spacing, averaged two by two, against those of twice the spacing (of windows too: how
-they are dealt depends on their size); and the time that a random quarter of the points takes, on a lattice
-of twice the spacing, over that of all.
+they are dealt depends on their size); and the time that a random quarter of the points takes, on a lattice of
+twice the spacing, over that of all.
 
-Intervals are 95%, of windows and samples drawn anew; windows of one hour are not independent, so those of
-the few held-out hours are too narrow rather than too wide. The largest of several differences is above
-nought even of two draws of one law: read it beside the training's. A figure goes to build/.
-``case`` is the prior's name, radar if there is none; ``--quick`` samples few fields.
+Intervals are 95%, of windows and samples drawn anew; windows of one hour are not independent, so those of the
+few held-out hours are too narrow rather than too wide. A figure goes to build/. ``case`` is the prior's name,
+radar if there is none; ``--quick`` samples few fields.
 """
 
 from __future__ import annotations
@@ -146,8 +144,8 @@ def samples(known: Prior, spacing: float, count: int) -> np.ndarray:
 
 
 def noised(known: Prior, grid: Grid, streams: Streams, sigma: float = HIGHEST) -> Tensor:
-    climate = known.climate(known.labels[0], grid.step * KM_PER_DEGREE).on(grid)
-    return start(streams, grid.shape, sigma, climate)
+    law = known.climate(known.labels[0], grid.step * KM_PER_DEGREE)
+    return start(streams, grid.shape, sigma, law.on(grid))
 
 
 Figures = dict[tuple[str, str], float]  # by metric and unit
@@ -240,9 +238,8 @@ def scattered(known: Prior, spacing: float) -> list[dict]:
     order = torch.randperm(SIDE * SIDE, generator=torch.Generator().manual_seed(0))
     field = known.on(grid, known.labels[0])
     loose = known.at(grid, known.labels[0], among(grid, order, grid))
-    found = {}
-    for sigma in LEVELS:
-        x = noised(known, grid, streams, sigma)
+    found, begun = {}, {sigma: noised(known, grid, streams, sigma) for sigma in LEVELS}
+    for sigma, x in begun.items():
         found[f"denoised at {sigma:g}"] = field(x, sigma), loose(x.flatten(1)[:, order], sigma)
     x, picked = noised(known, grid, streams), Picked(0, range(2), grid.shape, order)
     there = sampled(loose, x.flatten(1)[:, order], picked, DRAFT)

@@ -178,7 +178,7 @@ def test_bad_cases_are_refused_in_one_line(fusion, small, tmp_path, changes, lin
     assert "\n" not in str(refused.value)
 
 
-SHIPPED = {"front", "front20", "gauges1", "gauges3", "mrms", "openmrg", "radar", "radolan", "radolan20"}
+SHIPPED = {"front", "forecast20", "front20", "gauges1", "gauges3", "mrms", "openmrg", "radar", "radolan", "radolan20"}
 SHIPPED |= {"valparaiso"}
 
 
