@@ -178,8 +178,8 @@ def test_bad_cases_are_refused_in_one_line(fusion, small, tmp_path, changes, lin
     assert "\n" not in str(refused.value)
 
 
-SHIPPED = {"front", "forecast20", "front20", "gauges1", "gauges3", "mrms", "openmrg", "radar", "radolan", "radolan20"}
-SHIPPED |= {"valparaiso"}
+SHIPPED = {"front", "front20", "forecast20", "gauges1", "gauges3", "mrms", "openmrg", "radar", "radolan"}
+SHIPPED |= {"radolan20", "valparaiso"}
 
 
 def test_the_shipped_cases_say_what_they_are(cases, tmp_path, monkeypatch):
