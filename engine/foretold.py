@@ -88,12 +88,12 @@ def foretold(
         [normal.expected((np.moveaxis(each, 0, -1) - centre) / (spread + 1e-6)) for each in told]
     )
     weights, laws = known[:, None].astype(np.float32), normal.laws(reports)
-    wet = _wetness(fields, score)
+    wet = wetness(fields, score)
     weights = np.stack([1 - wet, wet], 1) * weights
     yield Foretold((fields * known).astype(np.float32), weights.astype(np.float32), laws, plain)
 
 
-def _wetness(expected: np.ndarray, score: NormalScore) -> np.ndarray:
+def wetness(expected: np.ndarray, score: NormalScore) -> np.ndarray:
     """How much of the law is that of wet, 0..1."""
     low, high = score.forward(torch.tensor([DRY, WET])).tolist()
     return np.clip((expected - low) / (high - low), 0, 1)
@@ -121,7 +121,7 @@ class Tobit:
             mean = float(filled.mean())
             weights = np.linalg.solve(square, features.T @ (filled - mean) / len(features))
             expected = mean + features @ weights
-            wet = _wetness(expected, reports.score)
+            wet = wetness(expected, reports.score)
             deviation = np.sqrt(_mixed(_variances((filled - expected) ** 2 + unsure, wet), wet))
             a = (value - expected) / deviation
             ratio = np.exp(-(a**2) / 2 - math.log(2 * math.pi) / 2 - log_ndtr(a))

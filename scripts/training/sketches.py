@@ -23,7 +23,7 @@ from scipy.optimize import nnls
 
 from engine.climate import Climate, distances
 from engine.denoise import Gaussian, Waves
-from engine.foretold import DRY, WET
+from engine.foretold import wetness
 from engine.observe import cells
 from engine.readings import FEWEST, MOST_ROUGH, ROUGH_KM, USUAL_ROUGH, Readings
 from engine.sketch import Backdrop, Sketch, sketch
@@ -100,8 +100,7 @@ class Sketcher:
         )
         expected = np.fft.ifft2(told * seen + noise).real[: latent.shape[0], : latent.shape[1]]
         expected = self.regressed(latent, expected)
-        low, high = self.score.forward(torch.tensor([DRY, WET])).tolist()
-        wet = np.clip((expected - low) / (high - low), 0, 1)
+        wet = wetness(expected, self.score)
         off, weights = (latent - expected) ** 2, np.stack([1 - wet, wet])
         usual = (off.sum() + CERTAIN * law.variance) / (off.size + CERTAIN)
         variances = ((weights * off).sum((1, 2)) + CERTAIN * usual) / (weights.sum((1, 2)) + CERTAIN)
