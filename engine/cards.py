@@ -1,27 +1,26 @@
 """The shelf of trained priors: which there are, and what the card of each says.
 
-A prior is one safetensors file. Its metadata is the *training card*: what it learned from, file by file with
-hashes, what was held out, how long, on what, how well; and what its use needs: the transform of rain, the
-network's sizes, the labels of its sources, and the climate of each (`engine.climate`). Those that come with
-the project lie in assets/priors, a user's own in the folder ``priors`` of the user's data. A card is read
-without the weights, and without torch.
+A prior is one safetensors file. Its metadata is the *training card*: the run that taught it, with the system
+that it belongs to, what it learned from, file by file with hashes, what was held out, how long, on what, how
+well; and what its use needs, as the network's sizes and the transform of rain. Those that come with the
+project lie in assets/priors, a user's own in the folder ``priors`` of the user's data. A card is read without
+the weights, and without torch.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from engine import home
 from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "priors"
-NEEDED = ("run", "labels", "score", "climate")
 
 
 def shelf() -> dict[str, Path]:
@@ -30,25 +29,37 @@ def shelf() -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.safetensors"))}
 
 
-def names() -> tuple[str, ...]:
-    return tuple(shelf())
+def names(system: str) -> tuple[str, ...]:
+    """Those of a system, a method's name. What cannot be read is none of it."""
+    return tuple(name for name in shelf() if _system(name) == system)
 
 
 def place(name: str) -> Path:
     if (path := shelf().get(name)) is None:
-        raise Invalid(f"settings.prior: no {name!r}; there are {', '.join(names()) or 'none'}")
+        raise Invalid(f"settings.prior: no {name!r}; there are {', '.join(shelf()) or 'none'}")
     return path
 
 
-def card(name: str) -> Mapping[str, Any]:
+def card(name: str, needed: Sequence[str] = ()) -> Mapping[str, Any]:
+    """What is known of a prior, among which what is needed of it."""
     path = place(name)
-    return _card(path, path.stat().st_mtime_ns)
+    found = _card(path, path.stat().st_mtime_ns)
+    if lacking := [each for each in needed if each not in found]:
+        raise Invalid(f"prior {name}: its card has no {lacking[0]}; keep it again with scripts/train.py")
+    return found
+
+
+def _system(name: str) -> str | None:
+    try:
+        return card(name).get("run", {}).get("system")
+    except Invalid:
+        return None
 
 
 @functools.lru_cache(maxsize=32)
 def _card(path: Path, changed: int) -> Mapping[str, Any]:
-    with safe_open(path, "np") as file:
-        found = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
-    if lacking := [name for name in NEEDED if name not in found]:
-        raise Invalid(f"prior {path.stem}: its card has no {lacking[0]}; keep it again with scripts/train.py")
-    return found
+    try:
+        with safe_open(path, "np") as file:
+            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+    except (SafetensorError, ValueError) as error:
+        raise Invalid(f"prior {path.stem}: cannot be read ({error}); remove {path.name}") from None

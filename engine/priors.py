@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from engine.beside import Beside
 from engine.cards import card, place
 from engine.climate import Climate
 from engine.denoise import Denoiser, Level, tiled
@@ -29,6 +30,7 @@ from engine.values import Invalid
 
 LARGEST, OVERLAP = 2.0, 0.25  # of a tile, in tiles of the training, and what two of them share
 AT_ONCE = 8  # tiles
+NEEDED = ("run", "labels", "score", "climate")
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,14 @@ class Prior:
         told = Told(self.network, self.label(label), grid.step * KM_PER_DEGREE)
         tile = int(self.card["run"]["tile"])
         whole = tiled(told, grid.shape, int(LARGEST * tile), int(OVERLAP * tile), AT_ONCE)
-        return Painted(whole, sketch or Sketch.nothing(grid.shape))
+        sketch = sketch or Sketch.nothing(grid.shape)
+        return Beside(whole, (sketch.mean, sketch.spread))
 
     def at(self, grid: Grid, label: str, places: Places) -> Denoiser:
         """Its denoiser of any values at scattered places, which lie on this grid's lattice."""
         told = Told(self.network, self.label(label), grid.step * KM_PER_DEGREE, places)
-        return Painted(told, Sketch.nothing(()))
+        nothing = Sketch.nothing(())
+        return Beside(told, (nothing.mean, nothing.spread))
 
 
 @dataclass(frozen=True)
@@ -88,28 +92,19 @@ class Told(Denoiser):
         return said[:, None].expand_as(x)
 
 
-@dataclass(frozen=True)
-class Painted(Denoiser):
-    """A prior of fields with their sketch, under one sketch."""
-
-    told: Denoiser
-    sketch: Sketch
-
-    def __call__(self, x: Tensor, sigma: Level) -> Tensor:
-        fields = [x, *(each.expand_as(x) for each in (self.sketch.mean, self.sketch.spread))]
-        return self.told(torch.stack(fields, 1), sigma)[:, 0]
+def weights(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
 
 
 @functools.lru_cache(maxsize=4)
 def _network(path: Path, changed: int) -> Sketched:
-    about = card(path.stem)
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    about = card(path.stem, NEEDED)
     network = Sketched(Points(len(about["labels"]), **about["run"]["network"]))
-    network.load_state_dict(weights)
+    network.load_state_dict(weights(path))
     return network.requires_grad_(False).eval()
 
 
 def prior(name: str) -> Prior:
     path = place(name)
-    return Prior(name, card(name), _network(path, path.stat().st_mtime_ns))
+    return Prior(name, card(name, NEEDED), _network(path, path.stat().st_mtime_ns))

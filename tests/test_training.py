@@ -25,7 +25,8 @@ from engine.values import Invalid
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = {
-    "title": "A small run", "seed": 0, "sources": [], "hold_out": "2h", "turned": True,
+    "system": "coordinate_prior", "title": "A small run", "seed": 0, "sources": [], "hold_out": "2h",
+    "turned": True,
     "network": {"widths": [8, 8], "blocks": 1, "patch": 2}, "tile": 16, "batch": 4, "steps": 8, "rate": 1e-3,
 }  # fmt: skip
 
@@ -39,6 +40,11 @@ def train(monkeypatch):
 @pytest.fixture
 def corpus(train):
     return importlib.import_module("training.corpus")
+
+
+@pytest.fixture
+def system(train):
+    return importlib.import_module("training.systems.coordinate_prior")
 
 
 @pytest.fixture
@@ -139,8 +145,9 @@ def test_worlds_are_held_out_whole_though_their_dates_overlap(corpus, hours):
 
 
 def test_tiles_are_pieces_of_the_maps(corpus, hours):
-    tile = hours.tile(np.random.default_rng(1), 16, 2)
+    tile, middle = hours.tile(np.random.default_rng(1), 16, 2)
     assert tile.shape == (16, 16)
+    assert hours.south < middle < hours.south + 48 * hours.step
     whole = corpus.coarser(hours.maps[:, 0:32, 0:32], 2)
     assert whole.shape == (6, 16, 16)
     assert hours.tile(np.random.default_rng(1), 16, 4) is None  # wider than the map
@@ -164,8 +171,8 @@ def test_a_gauge_stands_at_its_exact_place_of_the_lattice(gauges, reports):
         np.testing.assert_allclose(found[1:], [40, -3], rtol=1e-6)
 
 
-def test_gauges_are_dealt_with_what_they_did_not_say(train, hours, reports, score):
-    batches, missing, spacings = train.Batches(RUN, [hours], reports), 0, set()
+def test_gauges_are_dealt_with_what_they_did_not_say(system, hours, reports, score):
+    batches, missing, spacings = system.Batches(RUN, [hours], reports), 0, set()
     batches.scored(score)
     for seed in range(10):
         batch = batches.gauged(np.random.default_rng(seed))
@@ -213,15 +220,15 @@ def test_reports_that_are_held_out_are_not_learned_from(corpus, hours, reports):
     assert [len(each.times) for each in held.networks] == [1]
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, gauges, hours, reports, tmp_path):
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, system, gauges, hours, reports, tmp_path):
     """Through both stages."""
     run = RUN | {"steps": 4, "gauges": {"label": "gauge", "steps": 4, "mapped": "radar"}}
 
     def training(name: str):
-        batches = train.Batches(run, [hours], reports)
+        batches = system.Batches(run, [hours], reports)
         batches.like(gauges.Likeness.of(reports, hours))
         batches.fit(40)
-        return train.Learning(run, batches, tmp_path / name, "cpu")
+        return train.Learning(system.Rain(run, batches, batches), tmp_path / name, "cpu")
 
     one, other = training("one.pt"), training("other.pt")
     for _ in range(8):
@@ -239,8 +246,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(train, gauges, hours, re
     assert (labels != 0).any(1).all()  # both were taught
 
 
-def test_the_loss_is_of_what_is_known(train, hours, score):
-    batches = train.Batches(RUN, [hours])
+def test_the_loss_is_of_what_is_known(system, hours, score):
+    batches = system.Batches(RUN, [hours])
     batches.scored(score)
     batch = batches.tiles(np.random.default_rng(0))
     denoiser, holed = Sketched(Points(1, **RUN["network"])), batch.known.clone()
@@ -249,7 +256,7 @@ def test_the_loss_is_of_what_is_known(train, hours, score):
     def loss(field):
         generator = torch.Generator().manual_seed(0)
         part = replace(batch, latent=field, known=holed)
-        return float(train.loss(denoiser, part, generator, train.LEARNED).detach())
+        return float(system.loss(denoiser, part, generator, system.LEARNED).detach())
 
     filled = torch.where(holed > 0, batch.latent, torch.tensor(9.0))
     assert loss(batch.latent) == pytest.approx(loss(filled))
@@ -363,8 +370,10 @@ def test_a_run_that_cannot_be_is_told_in_one_line(train, run_of_cases, tmp_path,
         return yaml.safe_dump(whole | entries)
 
     for text, line in (
-        ("title: x", "seed is missing"),
-        ("colour: red", "unknown"),
+        ("title: x", "system: give one of"),
+        (changed(system="weather"), "system: give one of"),
+        ("system: coordinate_prior", "title is missing"),
+        (changed(colour="red"), "unknown"),
         ("a: [", "not YAML"),
         (changed(sources=[{"files": "x"}]), "sources: label is missing"),
         (changed(gauges={"label": "gauge"}), "gauges: mapped is missing"),
@@ -384,16 +393,16 @@ def test_a_run_that_cannot_be_is_told_in_one_line(train, run_of_cases, tmp_path,
             train.main()
 
 
-def test_a_network_grows_and_says_the_same(train):
+def test_a_network_grows_and_says_the_same(system):
     small, large = (
         Sketched(Points(1, widths=widths, blocks=blocks))
         for widths, blocks in (((8, 12), 1), ((8, 12, 16), [1, 2, 2]))
     )
     for weight in small.parameters():
         torch.nn.init.normal_(weight, std=0.2)
-    train.grown(large, small.state_dict())
+    system.grown(large, small.state_dict())
     x, nothing = torch.randn(2, 16, 16), Sketch(torch.zeros(16, 16), torch.ones(16, 16))
     about = (0.7, nothing, torch.tensor(0), torch.tensor(4.0))
     torch.testing.assert_close(large(x, *about), small(x, *about))
     with pytest.raises(Invalid, match="which the run's network lacks"):
-        train.grown(small, large.state_dict())
+        system.grown(small, large.state_dict())

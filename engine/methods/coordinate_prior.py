@@ -42,7 +42,7 @@ class CoordinatePrior(Method):
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ("gauges", "background")
 
-    prior: str = setting("radar", "What rain looks like: a trained prior", choices=names())
+    prior: str = setting("radar", "What rain looks like: a trained prior", choices=names("coordinate_prior"))
     mode: str = setting(
         "posterior",
         "Evidence with errors of its own; or as published: from the background, gauges put in their place",

@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from train import corpora
 from training.corpus import Hours, means
+from training.systems.coordinate_prior import corpora
 
 from engine.denoise import Denoiser
 from engine.diagnostics.curves import WET
@@ -89,7 +89,7 @@ class Rain:
 def run(case: str | None, quick: bool) -> list[dict]:
     known = prior(case or "radar")
     name, about = known.name, known.card["run"]
-    taught, held = (each.sources[0] for each in corpora(about, ROOT / "assets" / "training"))
+    taught, held = (each.sources[0] for each in corpora(about, ROOT / "assets" / "training", ROOT / "build"))
     count, rows, drawn = 8 if quick else 24, [], {}
     for multiple in chosen(held):
         spacing = held.step * multiple * KM_PER_DEGREE

@@ -14,11 +14,10 @@ from training.batches import Batches
 from engine.fields import KM_PER_DEGREE
 
 
-def card(run: dict[str, Any], batches: Batches, held: Batches) -> dict[str, Any]:
+def card(batches: Batches, held: Batches) -> dict[str, Any]:
     """What does not depend on how the training went."""
     parts = (*batches.sources, *([batches.reports] if batches.reports else []))
     return {
-        "run": run,
         "labels": batches.labels,
         "score": batches.scoring.told,
         "files": {name: key for each in parts for name, key in each.files.items()},

@@ -56,20 +56,17 @@ class Hours:
         maps = [self.maps[int(each)] for each in np.flatnonzero(kept)]
         return replace(self, maps=maps, times=self.times[kept], worlds=self.worlds[kept])
 
-    def tile(self, rng: np.random.Generator, size: int, multiple: int) -> np.ndarray | None:
-        """A square of ``size`` cells, or None if it is mostly missing or needlessly dry."""
-        found = self._tile(rng, size, multiple)
-        return None if found is None else found[0]
-
     def chosen(self, rng: np.random.Generator, size: int, multiple: int) -> tuple[np.ndarray, float]:
-        """The first tile that is neither mostly missing nor needlessly dry, and its middle latitude."""
+        """The first tile that is to be had."""
         for _ in range(TRIES):
-            if (found := self._tile(rng, size, multiple)) is not None:
+            if (found := self.tile(rng, size, multiple)) is not None:
                 return found
         extent = " x ".join(str(each // multiple) for each in self.maps[0].shape)
         raise Invalid(f"{self.label}: no tile of {size} known cells in {extent}; give a smaller tile")
 
-    def _tile(self, rng: np.random.Generator, size: int, multiple: int) -> tuple[np.ndarray, float] | None:
+    def tile(self, rng: np.random.Generator, size: int, multiple: int) -> tuple[np.ndarray, float] | None:
+        """A square of ``size`` cells and its middle latitude; None if it is mostly missing or needlessly dry,
+        or wider than the map."""
         wide = size * multiple
         rows, columns = self.maps[0].shape
         if wide > min(rows, columns):

@@ -12,7 +12,7 @@ from engine.cards import card, names
 from engine.fields import Box, Evidence, Grid, Observations, Period
 from engine.methods import method
 from engine.posteriors import posteriors
-from engine.priors import prior
+from engine.priors import NEEDED, prior
 from engine.reports import Reports
 from engine.tasks import Task
 from engine.values import Invalid
@@ -113,12 +113,17 @@ def test_it_draws_from_the_prior_where_nothing_was_seen(small):
 
 
 def test_a_card_is_read_without_the_weights(home):
-    assert "radar" in names()
-    assert {"run", "labels", "score", "climate", "files"} <= set(card("radar"))
+    assert "radar" in names("coordinate_prior")
+    assert {"run", *NEEDED, "files"} <= set(card("radar"))
     (home / "priors").mkdir(parents=True)
-    save_file({"a": torch.zeros(1)}, home / "priors" / "mine.safetensors", {"run": json.dumps({})})
-    assert "mine" in names()
+    about = {"run": json.dumps({"system": "coordinate_prior"})}
+    save_file({"a": torch.zeros(1)}, home / "priors" / "mine.safetensors", about)
+    (home / "priors" / "broken.safetensors").write_text("nothing")
+    assert "mine" in names("coordinate_prior")
+    assert not {"mine", "broken"} & set(names("trajectory"))
     with pytest.raises(Invalid, match="its card has no labels"):
-        card("mine")
+        card("mine", NEEDED)
+    with pytest.raises(Invalid, match=r"prior broken: cannot be read .*; remove"):
+        card("broken")
     with pytest.raises(Invalid, match=r"no 'none'; there are .*radar"):
         cards.place("none")
