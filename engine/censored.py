@@ -103,8 +103,7 @@ def tobit(response, dry, predictors) -> tuple[np.ndarray, float]:
         sharpness = np.exp(numbers[-1])
         away = sharpness * response - design @ numbers[:-1]
         told = np.where(dry, log_ndtr(away), -0.5 * away**2 + numbers[-1])
-        mills = np.exp(-0.5 * away**2 - log_ndtr(away)) / np.sqrt(2 * np.pi)
-        pull = np.where(dry, mills, -away)
+        pull = np.where(dry, mills(away), -away)
         slope = np.r_[-(pull @ design), (pull * sharpness * response).sum() + (~dry).sum()]
         # A weak prior (coefficients of 0.7 over deviation 0.7, worth a few reports) for tiny tasks.
         guess = np.r_[0.0, np.full(design.shape[1] - 1, 1.0 / max(1, design.shape[1] - 1)), 0.4]
@@ -158,10 +157,15 @@ def pair_log_likelihood(values, dry, variances, covariance) -> np.ndarray:
     return np.log(density + FLOOR)
 
 
+def mills(ceiling) -> np.ndarray:
+    """r = phi / Phi: a standard normal variable known to be at most the ceiling a has the mean -r and the
+    variance 1 - r (a + r)."""
+    return np.exp(-0.5 * ceiling**2 - log_ndtr(ceiling)) / np.sqrt(2 * np.pi)
+
+
 def below_mean(mean, deviation, ceiling) -> np.ndarray:
     """Mean of a normal variable that is known to be at most ``ceiling``."""
-    away = (ceiling - mean) / deviation
-    return mean - deviation * np.exp(-0.5 * away**2 - log_ndtr(away)) / np.sqrt(2 * np.pi)
+    return mean - deviation * mills((ceiling - mean) / deviation)
 
 
 def settle(inverse, values, mean, dry: np.ndarray, ceiling: float, sweeps: int = 8) -> np.ndarray:

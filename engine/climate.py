@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,10 @@ class Climate:
         counted, found = pairs[inside], total[inside] / pairs[inside]
         return cls(mean, *fitted(away[inside], found, counted, min(cell_km), 0.7 * away.max() / 2))
 
-    def scaled(self, variance: float, stretch: float = 1.0, mean: float | None = None) -> Climate:
-        """The same shape with another variance, its lengths stretched."""
+    def scaled(self, variance: float, mean: float | None = None) -> Climate:
+        """The same shape with another variance."""
         parts = np.array(self.variances) * variance / self.variance
-        lengths = np.array(self.lengths) * stretch
-        return Climate(self.mean if mean is None else mean, tuple(lengths.tolist()), tuple(parts.tolist()))
+        return replace(self, mean=self.mean if mean is None else mean, variances=tuple(parts.tolist()))
 
     def rougher(self, shares: Mapping[float, float]) -> Climate:
         """Shares of its variance go together over these lengths (km) only."""

@@ -28,9 +28,9 @@ import torch
 import xarray as xr
 from scipy import ndimage
 from scipy.optimize import nnls
-from scipy.special import log_ndtr
 
 from engine.bilinear import at_places, on_grid
+from engine.censored import mills
 from engine.climate import Climate, common
 from engine.covariance import Torus
 from engine.fields import Grid
@@ -124,7 +124,7 @@ class Tobit:
             wet = wetness(expected, reports.score)
             deviation = np.sqrt(_mixed(_variances((filled - expected) ** 2 + unsure, wet), wet))
             a = (value - expected) / deviation
-            ratio = np.exp(-(a**2) / 2 - math.log(2 * math.pi) / 2 - log_ndtr(a))
+            ratio = mills(a)
             filled = np.where(dry, expected - deviation * ratio, value)
             unsure = np.where(dry, deviation**2 * (1 - ratio * (a + ratio)), 0.0)
         placed = []

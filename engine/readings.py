@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import log_ndtr
 
+from engine.censored import mills
 from engine.climate import Climate
 from engine.observe import Gather
 
@@ -98,7 +99,7 @@ def _sites(inside: np.ndarray, expected: np.ndarray, readings: Readings) -> Site
         m, v, e = mean[dry], variance[dry], noise[dry]
         total = np.sqrt(v + e)
         a = (value[dry] - m) / total
-        ratio = np.exp(-(a**2) / 2 - np.log(2 * np.pi) / 2 - log_ndtr(a))
+        ratio = mills(a)
         narrower = np.clip(v - v**2 * ratio * (a + ratio) / (v + e), 1e-6 * v, (1 - 1e-6) * v)
         fresh = 1 / narrower - 1 / v
         taken = DAMPING if turn else 1.0

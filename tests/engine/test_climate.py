@@ -47,7 +47,7 @@ def test_gauges_tell_the_likeliest_law(nugget):
     )
     values = root @ rng.standard_normal((150, 12))
     values[rng.random(values.shape) < 0.1] = np.nan
-    shapes = [shape.scaled(1.0, stretch) for stretch in (0.25, 0.5, 1.0, 2.0, 4.0)]
+    shapes = [Climate(0.0, (length,), (1.0,)) for length in (12.5, 25.0, 50.0, 100.0, 200.0)]
     law = common(values, apart(lat, lon), shapes, (0.003, 0.03, 0.25))
     assert law.lengths[1:] == (50.0,)
     assert law.variances[0] == pytest.approx(nugget)
