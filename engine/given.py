@@ -64,6 +64,13 @@ def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray
     return stepped(name, part, period)
 
 
+def past(field: xr.DataArray, period: Period) -> Period:
+    """All that a source has, in steps of a period."""
+    times, own = field.indexes["time"], steady(field, str(field.name))
+    count = (times[-1] - times[0] + own) // period.step
+    return replace(period, start=times[-1] - count * period.step, end=times[-1])
+
+
 def evidence(task: Task) -> Evidence:
     """What the method may see. Held-out and ignored gauges, and reference sources, are not in it."""
     fields: dict[str, dict[str, xr.DataArray]] = {}
@@ -75,8 +82,9 @@ def evidence(task: Task) -> Evidence:
                 raise Invalid(
                     f"source {use.name}: judges its case; name it with role: reference, or not at all"
                 )
-            part = cut(use.name, field_of(use.name), task.domain, task.period)
-            fields.setdefault(use.role, {})[use.name] = part.load()
+            whole = field_of(use.name)
+            period = past(whole, task.period) if use.role == "history" else task.period
+            fields.setdefault(use.role, {})[use.name] = cut(use.name, whole, task.domain, period).load()
     named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
     statics: dict[str, xr.DataArray] = {}
     for name in named:

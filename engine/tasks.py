@@ -22,10 +22,11 @@ import yaml
 from engine.fields import KM_PER_DEGREE, Box, Grid, Observations, Period
 from engine.values import Invalid, brief, number, plain_yaml, whole
 
-Role = Literal["background", "predictor", "reference"]
+Role = Literal["background", "predictor", "history", "reference"]
 ROLES: Mapping[str, str] = {
     "background": "an estimate of the same rain, with errors: evidence for the method",
     "predictor": "another quantity (humidity, wind, ...) that a method may use",
+    "history": "a background or predictor of other years, the whole of it: how a simulation errs",
     "reference": "kept from the method, only for judging its result",
 }
 MOST_MEMBERS = 1000

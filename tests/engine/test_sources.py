@@ -77,6 +77,17 @@ def test_what_judges_is_never_evidence(task):
         evidence(seeing)
 
 
+def test_a_history_is_the_whole_of_a_source(small, task):
+    told = task.as_entries()
+    told |= {"sources": ["small/satellite", {"name": "small/satellite", "role": "history"}]}
+    start, end = task.period.times[0], task.period.times[1]
+    told |= {"period": {"start": start, "end": end, "step": "1h"}}
+    seen = evidence(Task.of(told))
+    times = seen.of("history")["small/satellite"].indexes["time"]
+    assert list(times) == list(layer("small/satellite").indexes["time"])
+    assert seen.of("background")["small/satellite"].sizes["time"] == 1
+
+
 def test_a_digest_follows_the_content(small, home):
     before = digest("small/truth")
     assert digest("small/satellite") == before  # one file
