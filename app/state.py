@@ -110,7 +110,7 @@ class State(param.Parameterized):
         """The period of the next run, within the period of the case."""
         start = max(instant("period.start", self.start or whole.start), whole.start)
         end = min(instant("period.end", self.end or whole.end), whole.end)
-        return Period(start, end)
+        return Period(start, end, whole.step)
 
     def task(self, box: Box, whole: Period, gauges: str | None, most_members: int) -> Task:
         """The task that the setup describes, in a case with this box, period and layer of gauges."""

@@ -156,15 +156,17 @@ def case_of(task: Task) -> str:
 
 
 def case(name: str) -> Case:
-    """A case by name, else the first one."""
+    """A case by name, else the simulated front, else the first one."""
     found = cases()
     if not found:
         raise Invalid("cases: none is installed; put one into the folder of the cases")
-    return found.get(name) or next(iter(found.values()))
+    return found.get(name) or found.get("front") or next(iter(found.values()))
 
 
 def fields(found: Case) -> list[str]:
-    return [name for name, about in found.layers.items() if about["kind"] == "field"]
+    """The layers of rain."""
+    of_rain = {name: about for name, about in found.layers.items() if about["role"] != "predictor"}
+    return [name for name, about in of_rain.items() if about["kind"] == "field"]
 
 
 def gauge_layer(found: Case) -> str | None:

@@ -3,9 +3,8 @@
 ``python scripts/make_case.py`` writes assets/cases/front.nc within ten minutes on one core. The same seed
 gives the same arrays, with the same numpy and scipy on the same kind of machine: elsewhere the last digit
 differs, and in an atmosphere the last digit grows. ``--seed`` and ``--start`` make another two days of the
-same climate, under the same terrain and network, for learning from; ``--climate`` a second case that is
-written to the user's own cases, not shipped: the other quantities of the same two days, the same rain on
-finer cells, and the climate simulations that go with it.
+same climate, under the same terrain and network, for learning from; ``--fine`` adds the same rain at 0.05
+degrees, for measuring. Longer worlds, and climate simulations, are made by ``make_worlds.py``.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ import pandas as pd  # noqa: E402
 import xarray as xr  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
 
-from engine import home  # noqa: E402
 from engine.fields import Box, Grid, Observations, Period  # noqa: E402
 from engine.fields import rain as rain_field  # noqa: E402
 from engine.sources import instruments, nature, stations  # noqa: E402
@@ -61,37 +59,50 @@ def window(atmosphere: nature.Atmosphere, box: Box) -> tuple[slice, slice]:
     return slice(row, row + rows), slice(column, column + columns)
 
 
+def hourly(
+    atmosphere: nature.Atmosphere, hours: int, spin_up: float, convection: Convection | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """Each hour of the whole channel: means of rain, as resolved and in cells, and of VIMD; the state at its
+    end. Without convection rain is what is resolved."""
+    spans: list[nature.Span] = []
+
+    def resolved() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for span in nature.integrate(atmosphere, spin_up, hours, 1 / SPANS if convection else 1.0):
+            spans.append(span)
+            yield span.rain, span.state.u, span.state.v
+
+    falling = (rain for rain, _, _ in resolved())
+    if convection:
+        falling = cells(convection, atmosphere.spacing, 1 / SPANS, resolved(), atmosphere.seed)
+    total: np.ndarray | float = 0.0
+    for rain in falling:
+        total = total + rain.astype(float)
+        if not convection or len(spans) == SPANS:
+            means = [np.mean([getattr(each, name) for each in spans], 0) for name in ("rain", "divergence")]
+            hour = dict(zip(("resolved", "vimd"), means, strict=True))
+            u, v, height, humidity = spans[-1].state
+            hour |= {"u": u, "v": v, "height": height, "humidity": humidity, "rain": total / len(spans)}
+            yield {name: values.astype(np.float32) for name, values in hour.items()}
+            spans.clear()
+            total = 0.0
+
+
 def truth(
     atmosphere: nature.Atmosphere, convection: Convection, box: Box, period: Period, spin_up: float
 ) -> tuple[xr.DataArray, dict[str, xr.DataArray]]:
     """Fine rain in the box, and what is resolved: hourly means of rain and VIMD, the state at the stamp."""
     rows, columns = window(atmosphere, box)
-    times, grid = period.times, Grid(box, atmosphere.step)
-    spans: list[nature.Span] = []
-
-    def resolved() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for span in nature.integrate(atmosphere, spin_up, len(times), 1 / SPANS):
-            spans.append(span)
-            yield span.rain, span.state.u, span.state.v
-
-    fine, kept, size = [], [], convection.refine
-    total = np.zeros(0)
-    falling = cells(convection, atmosphere.spacing, 1 / SPANS, resolved(), atmosphere.seed)
-    for number, field in enumerate(falling, 1):
-        part = field[rows.start * size : rows.stop * size, columns.start * size : columns.stop * size]
-        total = part.astype(float) if number % SPANS == 1 else total + part
-        if number % SPANS == 0:
-            fine.append((total / SPANS).astype(np.float32))
-            state = spans[-1].state
-            means = [np.mean([getattr(each, name) for each in spans], 0) for name in ("rain", "divergence")]
-            kept.append([each[rows, columns].astype(np.float32) for each in (*means, *state)])
-            spans.clear()
-            wet = (fine[-1] >= 0.1).mean()
-            say(f"{times[len(fine) - 1]}  most {fine[-1].max():5.1f} mm/h, wet {wet:.1%}")
-    finest = Grid(box, atmosphere.step / size)
+    times, size = period.times, convection.refine
+    fine, kept = [], []
+    for time_, hour in zip(times, hourly(atmosphere, len(times), spin_up, convection), strict=True):
+        rain = hour.pop("rain")
+        part = rain[rows.start * size : rows.stop * size, columns.start * size : columns.stop * size]
+        fine.append(part.copy())  # a view would keep the whole channel
+        kept.append({name: values[rows, columns].copy() for name, values in hour.items()})
+        say(f"{time_}  most {fine[-1].max():5.1f} mm/h, wet {(fine[-1] >= 0.1).mean():.1%}")
+    finest, grid = Grid(box, atmosphere.step / size), Grid(box, atmosphere.step)
     quantities = {
-        name: _quantity(name, np.stack([hour[index] for hour in kept]), times, grid)
-        for index, name in enumerate(("resolved", "vimd", "u", "v", "height", "humidity"))
+        name: quantity(name, np.stack([hour[name] for hour in kept]), times, grid) for name in kept[0]
     }
     return rain_field(np.stack(fine), times, finest.lat, finest.lon, source="simulated"), quantities
 
@@ -99,13 +110,15 @@ def truth(
 UNITS = {"vimd": "mm h-1", "u": "m s-1", "v": "m s-1", "height": "m", "humidity": "mm"}
 
 
-def _quantity(name: str, values: np.ndarray, times: pd.DatetimeIndex, grid: Grid) -> xr.DataArray:
+def quantity(
+    name: str, values: np.ndarray, times: pd.DatetimeIndex, grid: Grid, interval: str = "1h"
+) -> xr.DataArray:
+    """A simulated field of this name; what is no other quantity is rain."""
     if name not in UNITS:
-        return rain_field(values, times, grid.lat, grid.lon, source="simulated")
+        return rain_field(values, times, grid.lat, grid.lon, interval=interval, source="simulated")
     where = {"time": times, "lat": grid.lat, "lon": grid.lon}
-    return xr.DataArray(
-        values, where, ("time", "lat", "lon"), name, {"units": UNITS[name], "source": "simulated"}
-    )
+    known = {"units": UNITS[name], "interval": interval, "source": "simulated"}
+    return xr.DataArray(values, where, ("time", "lat", "lon"), name, known)
 
 
 def sea_share(grid: Grid, oversample: int = 4) -> np.ndarray:
@@ -169,6 +182,13 @@ def _static(name: str, values: np.ndarray, unit: str) -> xr.DataArray:
     return xr.DataArray(values.astype(np.float32), where, ("lat", "lon"), name, {"units": unit})
 
 
+def averaged(fine: xr.DataArray, step: float, title: str) -> tuple[dict, xr.DataArray]:
+    """The truth on cells of ``step`` degrees, and what is known of it."""
+    mean, grid = instruments.area_mean(fine, step)
+    known = about("field", title, "reference", f"{step:g}°")
+    return known, quantity("rain", mean.astype(np.float32), fine.indexes["time"], grid)
+
+
 def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray], seed: int = SEED) -> Layers:
     """Every instrument's view, and the statics. Places are those of the shipped case, errors the seed's."""
     sea_values = sea_share(GRID)
@@ -176,12 +196,10 @@ def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray], seed: int 
     elevation = _static("elevation", terrain(GRID, sea_values, SEED), "m")
     u, v = quantities["u"], quantities["v"]
     wind = u.copy(data=np.hypot(u.values, v.values))
-    mean, _ = instruments.area_mean(fine, GRID.step)
     network, radars = stations.Network(), stations.Radars()
     places = stations.gauge_sites(network, elevation, sea, SEED + 1)
     sites = stations.radar_sites(radars, elevation, sea, SEED + 2)
-    truth_ = rain_field(mean.astype(np.float32), fine.indexes["time"], GRID.lat, GRID.lon, source="simulated")
-    layers: Layers = {"truth": (about("field", "Simulated truth", "reference", "0.1°"), truth_)}
+    layers: Layers = {"truth": averaged(fine, GRID.step, "Simulated truth")}
     for name, native, seen in (
         ("reanalysis", "0.25°", instruments.reanalysis(fine, instruments.Reanalysis(), seed + 3)),
         ("satellite", "0.1°", instruments.satellite(fine, sea_values, instruments.Satellite(), seed + 4)),
@@ -197,11 +215,11 @@ def observed(fine: xr.DataArray, quantities: dict[str, xr.DataArray], seed: int 
     return layers
 
 
-def told(title: str, description: str, period: Period = PERIOD, seed: int = SEED) -> dict:
+def told(title: str, description: str, period: Period = PERIOD, seed: int = SEED, box: Box = BOX) -> dict:
     return {
         "title": title,
         "description": description,
-        "box": list(BOX),
+        "box": list(box),
         "start": period.start.isoformat(),
         "end": period.end.isoformat(),
         "simulated": "true",
@@ -215,51 +233,11 @@ FRONT = (
     "instruments, each with its own errors. Nothing here was measured: storms, instruments, terrain and "
     "dates are simulated; only the coast is real. The truth is known, and kept for judging."
 )
-CLIMATE = (
-    "What goes with the simulated front: humidity, wind, height and moisture-flux divergence of the same "
-    "two days, the same rain at 0.05°, and free-running coarse simulations (one, the same 2 K warmer, a "
-    "second one, and a past of the truth) that are not paired with it in time. All simulated."
-)
-
-
-def coarse(atmosphere: nature.Atmosphere, days: int, step: float = 0.5) -> xr.DataArray:
-    """Hourly rain of a free run in the box, on cells of ``step`` degrees; it ends when the period does."""
-    rows, columns = window(atmosphere, BOX)
-    spans = nature.integrate(atmosphere, SPIN_UP, 24 * days)
-    rain = np.stack([span.rain[rows, columns].astype(np.float32) for span in spans])
-    own = Grid(BOX, atmosphere.step)
-    times = pd.date_range(end=PERIOD.end, periods=len(rain), freq="1h")
-    field = rain_field(rain, times, own.lat, own.lon, source="simulated")
-    if atmosphere.step == step:
-        return field
-    mean, grid = instruments.area_mean(field, step)
-    return rain_field(mean.astype(np.float32), times, grid.lat, grid.lon, source="simulated")
-
-
-def companions(fine: xr.DataArray, quantities: dict[str, xr.DataArray], days: int) -> Layers:
-    mean, grid = instruments.area_mean(fine, 0.05)
-    finer = rain_field(mean.astype(np.float32), fine.indexes["time"], grid.lat, grid.lon, source="simulated")
-    layers: Layers = {"fine": (about("field", "Simulated truth, fine", "reference", "0.05°"), finer)}
-    for name, title in (
-        ("humidity", "column water"), ("u", "wind to the east"), ("v", "wind to the north"),
-        ("height", "height of the layer"), ("vimd", "divergence of the moisture flux"),
-    ):  # fmt: skip
-        layers[name] = (about("field", f"Simulated {title}", "predictor", "0.1°"), quantities[name])
-    for name, title, atmosphere in (
-        ("climate", "climate simulation", nature.CLIMATE),
-        ("warmed", "climate simulation, 2 K warmer", nature.WARMED),
-        ("second", "second climate simulation", nature.SECOND),
-        ("past", "past of the truth", replace(nature.TRUTH, seed=SEED + 8)),
-    ):
-        layers[name] = (about("field", f"Simulated {title}", "background", "0.5°"), coarse(atmosphere, days))
-        say(name)
-    return layers
 
 
 def main() -> None:
     parse = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parse.add_argument("--climate", action="store_true", help="also write the companion case")
-    parse.add_argument("--days", type=int, default=20, help="length of the climate simulations")
+    parse.add_argument("--fine", action="store_true", help="also the truth at 0.05 degrees")
     parse.add_argument("--seed", type=int, default=SEED)
     parse.add_argument("--start", type=lambda text: instant("start", text), default=PERIOD.start)
     parse.add_argument("--to", type=Path, default=SHIPPED / "front.nc", help="where the case goes")
@@ -271,14 +249,11 @@ def main() -> None:
     world = replace(nature.TRUTH, seed=chosen.seed)
     fine, quantities = truth(world, Convection(), BOX, period, SPIN_UP)
     about_it = told("A simulated front", FRONT, period, chosen.seed)
-    chosen.to.parent.mkdir(parents=True, exist_ok=True)
-    write_case(chosen.to, about_it, observed(fine, quantities, chosen.seed))
+    layers = observed(fine, quantities, chosen.seed)
+    if chosen.fine:
+        layers["fine"] = averaged(fine, 0.05, "Simulated truth, fine")
+    write_case(chosen.to, about_it, layers)
     say(f"{chosen.to.name}: {chosen.to.stat().st_size / 1e6:.1f} MB")
-    if chosen.climate:
-        path = home() / "cases" / "climate.nc"
-        layers = companions(fine, quantities, chosen.days)
-        write_case(path, told("What goes with the simulated front", CLIMATE), layers)
-        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

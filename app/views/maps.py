@@ -185,7 +185,7 @@ class Map(View):
             f'<u><s style="border-color:{colour}"></s>{escape(say(key))}</u>'
             for key, colour in (("gauge_used", WHITE), ("gauge_held_out", BLACK))
         )
-        head = f"<b>{escape(unit)}</b> {escape(say('legend_period', hours='1 h'))}{escape(what)}"
+        head = f"<b>{escape(unit)}</b> {escape(say('legend_period', hours=self._span))}{escape(what)}"
         missing = f'<u class="grey"><s></s>{escape(say("missing"))}</u>'
         return f"<div>{head}</div><ol>{steps}</ol><p>{missing}{rings}</p>"
 
@@ -203,7 +203,7 @@ class Map(View):
         if self._cursor is None or time is None:
             return f"<span>{escape(say('readout_empty'))}</span>"
         lon, lat = self._cursor
-        unit = f"{say('unit_rate')}, {say('legend_period', hours='1 h')}"
+        unit = f"{say('unit_rate')}, {say('legend_period', hours=self._span)}"
         interval = say.period(time - self.case.period.step, time)
         parts = [f"<b>{escape(say.place(lat, lon))}</b><em>{escape(interval)}</em><em>{escape(unit)}</em>"]
         if self.state.layer == RUN:
@@ -218,6 +218,10 @@ class Map(View):
             title = say.layer(name, self.case.layers[name])
             parts.append(self._value(title, found, lon, lat, active=name == self.state.layer))
         return "".join(parts)
+
+    @property
+    def _span(self) -> str:
+        return f"{self.case.period.step.total_seconds() / 3600:g} h"
 
     def _value(self, title: str, picture: Picture | None, lon: float, lat: float, *, active: bool) -> str:
         value = nearest(picture, lat, lon) if picture else None

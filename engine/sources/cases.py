@@ -48,7 +48,7 @@ class Case:
 
     @property
     def period(self) -> Period:
-        return Period(self.about["start"], self.about["end"])
+        return Period(self.about["start"], self.about["end"], self.about.get("step", "1h"))
 
     def layer(self, name: str) -> xr.DataArray | Observations:
         if name not in self.layers:
@@ -91,7 +91,7 @@ def read_case(path: Path, changed: int) -> Case:
     return Case(path.stem, path, about, json.loads(about.pop("layers")))
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=32)
 def _layer(path: Path, name: str, kind: str, changed: int) -> xr.DataArray | Observations:
     with READING, xr.open_dataset(path, engine="h5netcdf", group=name, mask_and_scale=False) as group:
         content = _unpacked(next(iter(group.load().data_vars.values())))

@@ -39,7 +39,7 @@ UNITS = {"wet fraction": "1", "spectral slope": "1", "correlation length": "km",
 
 
 def run(case: str | None, quick: bool) -> list[dict]:
-    """Without a case, every simulated case that has a truth, on its own cells."""
+    """Without a case, every simulated case that has an hourly truth, on its own cells."""
     files = radar_files()
     layers = truths(case)
     if quick:
@@ -72,14 +72,17 @@ def radar_files() -> list[Path]:
 
 
 def truths(case: str | None) -> list[str]:
-    """The layers to judge: the truth of a case, and the same on finer cells where it has them."""
+    """The layers to judge, which must be hourly as the radar is: the truth of a case, and the same on finer
+    cells where it has them."""
     known = {name: found for name, found in cases().items() if found.about.get("simulated") == "true"}
     if case is not None and case not in known:
         raise Invalid(f"case: no simulated case {case!r}; there are {', '.join(known)}")
-    chosen = [case] if case else list(known)
-    return [
-        f"{name}/{layer}" for name in chosen for layer in ("truth", "fine") if layer in known[name].layers
-    ]
+    named = (f"{name}/{layer}" for name in ([case] if case else known) for layer in ("truth", "fine"))
+    there = [each for each in named if each.partition("/")[2] in known[each.partition("/")[0]].layers]
+    found = [each for each in there if field_of(each).attrs["interval"] == "1h"]
+    if not found:
+        raise Invalid(f"case: {case or 'none'} has no hourly truth; choose one that has, as front")
+    return found
 
 
 def area_mean(fine: np.ndarray, size: int) -> np.ndarray:
