@@ -164,9 +164,8 @@ def case(name: str) -> Case:
 
 
 def fields(found: Case) -> list[str]:
-    """The layers of rain."""
-    of_rain = {name: about for name, about in found.layers.items() if about["role"] != "predictor"}
-    return [name for name, about in of_rain.items() if about["kind"] == "field"]
+    told = found.layers  # of rain, not of what goes with it
+    return [each for each in told if told[each]["kind"] == "field" and told[each]["role"] != "predictor"]
 
 
 def gauge_layer(found: Case) -> str | None:

@@ -216,22 +216,28 @@ def _quantile(ordered: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.where(missing, np.nan, below + (above - below) * (place - low))
 
 
-def noise_level(simulated: np.ndarray, reference: np.ndarray) -> float:
-    """s*: the noise that hides what lies beyond the last crossing of two spectra; 0 where nothing does."""
+def noise_level(simulated: np.ndarray, reference: np.ndarray, within: float = 0.0) -> float:
+    """s*: the noise that hides what lies beyond the last crossing of two spectra; 0 where nothing does.
+
+    Spectra of few maps cross by chance wherever they agree: ``within`` so many dB they count as equal, and
+    the crossing is where they part for good.
+    """
     if simulated.shape[-2:] != reference.shape[-2:]:
         sides = [f"{rows}x{columns}" for rows, columns in (simulated.shape[-2:], reference.shape[-2:])]
         raise Invalid(f"noise level: fields of {sides[0]} and of {sides[1]} cells; give both on one grid")
     if not (np.isfinite(simulated).all() and np.isfinite(reference).all()):
         raise Invalid("noise level: the fields have missing values; cut them to where they are whole")
     mine, theirs = (
-        spectrum(fields, (1.0, 1.0), hann=False)[1].reshape(-1, min(fields.shape[-2:]) // 2).mean(0)
+        np.log(spectrum(fields, (1.0, 1.0), hann=False)[1].reshape(-1, min(fields.shape[-2:]) // 2).mean(0))
         for fields in (simulated, reference)
     )
-    above = mine > theirs
-    crossings = np.flatnonzero(above[1:] != above[:-1])
+    gap, equal = mine - theirs, within * np.log(10) / 10
+    if abs(gap[-1]) <= equal:
+        return 0.0
+    gap = gap - np.copysign(equal, gap[-1])
+    crossings = np.flatnonzero((gap[1:] > 0) != (gap[:-1] > 0))
     if not len(crossings):
         return 0.0
     last = crossings[-1]
-    gap = np.log(mine) - np.log(theirs)
     share = gap[last] / (gap[last] - gap[last + 1])
-    return float(np.exp(0.5 * (np.log(theirs[last]) * (1 - share) + np.log(theirs[last + 1]) * share)))
+    return float(np.exp(0.5 * (theirs[last] * (1 - share) + theirs[last + 1] * share)))

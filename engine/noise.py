@@ -23,6 +23,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -52,6 +54,12 @@ def stratified(count: int, generator: torch.Generator, mean: float, spread: floa
     """The same, one of each of ``count`` equally likely strata, so that no batch is all noise."""
     share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     return torch.exp(mean + spread * torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
+
+
+def seed_at(seed: int, time: pd.Timestamp, *numbers: int) -> int:
+    """The seed of a time: its noise belongs to it, in whatever period it stands."""
+    told = [seed, time.value // 10**9, *numbers]
+    return int(np.random.SeedSequence(told).generate_state(1, np.uint64)[0])
 
 
 @dataclass(frozen=True)

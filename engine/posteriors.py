@@ -35,7 +35,7 @@ from engine.evidence import Seen
 from engine.fields import KM_PER_DEGREE, Evidence, Grid, Snapshot
 from engine.foretold import Foretold, foretold
 from engine.guide import Posterior
-from engine.noise import HIGHEST, Streams, karras
+from engine.noise import HIGHEST, Streams, karras, seed_at
 from engine.priors import Prior
 from engine.readings import likeliest
 from engine.reports import Reports
@@ -77,7 +77,7 @@ class Posteriors:
         """
         rain = np.empty((len(members), len(self.hours), *self.grid.shape), np.float32)
         for number, hour in enumerate(self.hours):
-            streams = Streams(_seed(seed, hour.time), members)
+            streams = Streams(seed_at(seed, hour.time), members)
             step = None
             for step in self._sampled(hour, streams, steps, tau):
                 yield (number + step.progress) / len(self.hours), None
@@ -145,8 +145,3 @@ def backdrops(maps: Foretold, grid: Grid, climate: Gaussian) -> list[Backdrop]:
     missed = torch.stack([law.spectrum((rows, columns), cell_km) for law in maps.missed])
     pairs = zip(torch.from_numpy(maps.expected), torch.from_numpy(maps.weights), strict=True)
     return [Backdrop(expected, weights, missed) for expected, weights in pairs]
-
-
-def _seed(seed: int, time: pd.Timestamp) -> int:
-    stamp = time.value // 10**9
-    return int(np.random.SeedSequence([seed, stamp]).generate_state(1, np.uint64)[0])

@@ -41,7 +41,7 @@ from engine.cards import card, place
 from engine.denoise import Karras, tiled
 from engine.fields import Grid
 from engine.networks.unet import UNet
-from engine.noise import Streams, karras
+from engine.noise import Streams, karras, seed_at
 from engine.observe import overlaps
 from engine.priors import weights
 from engine.sample import Step, ito, last, multistep
@@ -135,8 +135,7 @@ class Chain:
 
 def noise_of(seed: int, time: pd.Timestamp, members: Sequence[int]) -> dict[str, Streams]:
     """Of each stage, for an hour: it belongs to its time, whatever period that stands in."""
-    told = [[seed, time.value // 10**9, number] for number in range(len(STAGES))]
-    seeds = [int(np.random.SeedSequence(each).generate_state(1, np.uint64)[0]) for each in told]
+    seeds = [seed_at(seed, time, number) for number in range(len(STAGES))]
     return {name: Streams(each, members) for name, each in zip(STAGES, seeds, strict=True)}
 
 

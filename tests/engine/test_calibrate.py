@@ -185,6 +185,9 @@ def test_the_noise_level_hides_what_lies_beyond_the_crossing():
     reference, smooth = of(k**-3.0), of(k**-3.0 * 2 * np.exp(-k / 10 * np.log(2)))  # they cross at k = 10
     assert noise_level(smooth, reference) == pytest.approx(10**-1.5, rel=0.1)
     assert noise_level(2 * reference, reference) == 0
+    # a spectrum that has come down by 3 dB from the crossing on has done so at k = 20
+    assert noise_level(smooth, reference, within=10 * np.log10(2)) == pytest.approx(20**-1.5, rel=0.1)
+    assert noise_level(reference[::2], reference[1::2], within=1.5) == 0  # they cross by chance
     with pytest.raises(Invalid, match="64x64 and of 48x64"):
         noise_level(reference, reference[:, :48])
     with pytest.raises(Invalid, match="missing"):
