@@ -24,7 +24,6 @@ from app.state import RUN, State, stamp
 from app.theme import HEAD, INK, LINE, RAIN_BAR, SOFT, Words, sheet
 from app.views import View
 
-HOUR = 3600e3
 CHOOSE = """
 const ends = bars.data.right, starts = bars.data.left
 let k = 0
@@ -179,7 +178,7 @@ class TimeBar(View):
         low = found.mean if found.low is None else found.low
         high = found.mean if found.high is None else found.high
         bars = {
-            "left": right - HOUR,
+            "left": right - self._span,
             "right": right,
             "top": found.mean,
             "low": low,
@@ -201,7 +200,7 @@ class TimeBar(View):
         at = int(np.searchsorted(right, _ms(time))) if right.size else 0
         # The dragging browser is ahead of the server: what it has already shown is not sent back.
         place = {
-            "left": [_ms(time) - HOUR],
+            "left": [_ms(time) - self._span],
             "right": [_ms(time)],
             "index": [at],
             "top": [self.figure.y_range.end],
@@ -210,6 +209,10 @@ class TimeBar(View):
             self._quiet = True
             self.head.data = place
             self._quiet = False
+
+    @property
+    def _span(self) -> float:
+        return self.case.period.step.total_seconds() * 1e3
 
     _quiet = False
 
