@@ -51,3 +51,17 @@ def means_on_grid(rains: Iterable[xr.DataArray], grid: Grid) -> Iterator[np.ndar
     """The mean of several fields of the same times, read onto one grid, time by time."""
     for hours in zip(*rains, strict=True):
         yield np.mean([on_grid(each, grid) for each in hours], 0)
+
+
+def pooled(rain: np.ndarray, factor: int, pooling: str = "mean") -> np.ndarray:
+    """The mean of every square of cells, or the largest in it, as far as at least half of it is known."""
+    rows, columns = (size // factor for size in rain.shape[-2:])
+    cut = rain[..., : rows * factor, : columns * factor].astype(np.float32)
+    squares = cut.reshape(*rain.shape[:-2], rows, factor, columns, factor)
+    known = np.isfinite(squares)
+    enough = 2 * known.sum((-3, -1)) >= factor**2
+    if pooling == "max":
+        found = np.where(known, squares, -np.inf).max((-3, -1))
+    else:
+        found = np.where(known, squares, 0.0).sum((-3, -1)) / np.maximum(known.sum((-3, -1)), 1)
+    return np.where(enough, found, np.nan).astype(np.float32)

@@ -40,14 +40,13 @@ from engine.downscaler import TRACE, Prior, Region
 from engine.fields import Box, Grid, Snapshot
 from engine.noise import HIGHEST, Streams, karras, seed_at
 from engine.observe import areas
-from engine.sample import ito
+from engine.sample import groups, ito
 from engine.values import Invalid
 
 HOURS = 24.0  # mm/h to mm/day
 AGREE = 1.0  # dB within which two spectra count as equal
 FEWEST = 40  # times from which a law is told: ten days of six hours
 GUESSES = 3  # each leaves some s^2 / HIGHEST^2 of the error of the one before
-AT_ONCE = 4 * 128**2  # fine cells denoised in one step
 
 
 def on_cells(field: xr.DataArray, cells: Grid) -> np.ndarray:
@@ -119,8 +118,7 @@ class Downscaled:
 
     def parts(self, members: Sequence[int]) -> list[Sequence[int]]:
         """The members in groups that are denoised together."""
-        size = max(1, AT_ONCE // math.prod(self.grid.shape))
-        return [members[first : first + size] for first in range(0, len(members), size)]
+        return groups(members, math.prod(self.grid.shape))
 
     def on(self, grid: Grid, rain: np.ndarray) -> np.ndarray:
         """Fine fields (members, times, rows, columns) on another grid."""

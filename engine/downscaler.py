@@ -12,11 +12,9 @@ beyond theirs from the other one.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.beside import Beside, Conditioned
-from engine.cards import card, place
+from engine.beside import Beside, Conditioned, finer
 from engine.denoise import Denoiser, Karras, Level, tiled
 from engine.fields import Box, Grid
 from engine.networks.unet import UNet
 from engine.noise import Streams
-from engine.priors import weights
+from engine.priors import loaded
 from engine.transforms import Log
 from engine.values import Invalid
 
@@ -71,11 +68,6 @@ def condition(noised: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """What the fine network is told: coarse rain with white noise of these levels, and the levels."""
     noise = noise.reshape(-1, *(1,) * (noised.ndim - 1))
     return noised / (1 + noise**2).sqrt(), (noise + FAINTEST).log().expand_as(noised)
-
-
-def finer(coarse: Tensor, times: int) -> Tensor:
-    """Fields (n, rows, columns) in cells so many times smaller: straight between the centres of the cells."""
-    return functional.interpolate(coarse[:, None], scale_factor=times, mode="bilinear")[:, 0]
 
 
 def northern(rows: int) -> np.ndarray:
@@ -201,14 +193,9 @@ class Region:
         return Beside(Endless(whole, margin) if margin else whole, told)
 
 
-@functools.lru_cache(maxsize=4)
-def _network(path: Path, changed: int) -> Downscaler:
-    about = card(path.stem, NEEDED)
-    network = Downscaler(about["run"], about["shapes"])
-    network.load_state_dict(weights(path))
-    return network.requires_grad_(False).eval()
-
-
 def prior(name: str) -> Prior:
-    path = place(name)
-    return Prior(name, card(name, NEEDED), _network(path, path.stat().st_mtime_ns))
+    return Prior(name, *loaded(name, NEEDED, _made))
+
+
+def _made(about: Mapping[str, Any]) -> Downscaler:
+    return Downscaler(about["run"], about["shapes"])

@@ -39,10 +39,9 @@ from engine.noise import HIGHEST, Streams, karras, seed_at
 from engine.priors import Prior
 from engine.readings import likeliest
 from engine.reports import Reports
-from engine.sample import Step, ito, restart
+from engine.sample import Step, groups, ito, restart
 from engine.sketch import Backdrop, Sketch, sketch
 
-AT_ONCE = 4 * 128**2  # cells denoised in one step: the longest that a cancel waits
 BEGUN = 1.0  # noise level to begin at where there are maps: what is large the sketch then knows
 DRIZZLE = 0.02  # mm/h, below which a member is dry: what is left of the noise
 
@@ -106,8 +105,7 @@ class Posteriors:
 
     def parts(self, members: Sequence[int]) -> list[Sequence[int]]:
         """The members in groups that are denoised together."""
-        size = max(1, AT_ONCE // math.prod(self.grid.shape))
-        return [members[first : first + size] for first in range(0, len(members), size)]
+        return groups(members, math.prod(self.grid.shape))
 
 
 def posteriors(prior: Prior, given: Evidence, gauge_error: float) -> Generator[Snapshot, None, Posteriors]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.beside import Beside
 from engine.cards import card, place
@@ -92,19 +92,26 @@ class Told(Denoiser):
         return said[:, None].expand_as(x)
 
 
-def weights(path: Path) -> dict[str, Tensor]:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def loaded(name: str, needed: Sequence[str], made: Callable[[Mapping[str, Any]], Net]) -> tuple[Mapping, Net]:
+    """A prior's card, with what is needed of it, and its network, which is ``made`` for such a card."""
+    path, about = place(name), card(name, needed)
+    return about, cast(Net, _network(path, path.stat().st_mtime_ns, made))
+
+
+@functools.lru_cache(maxsize=8)
+def _network(path: Path, changed: int, made: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
+    network = made(card(path.stem))
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-
-
-@functools.lru_cache(maxsize=4)
-def _network(path: Path, changed: int) -> Sketched:
-    about = card(path.stem, NEEDED)
-    network = Sketched(Points(len(about["labels"]), **about["run"]["network"]))
-    network.load_state_dict(weights(path))
+        network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
     return network.requires_grad_(False).eval()
 
 
 def prior(name: str) -> Prior:
-    path = place(name)
-    return Prior(name, card(name, NEEDED), _network(path, path.stat().st_mtime_ns))
+    return Prior(name, *loaded(name, NEEDED, _made))
+
+
+def _made(about: Mapping[str, Any]) -> Sketched:
+    return Sketched(Points(len(about["labels"]), **about["run"]["network"]))

@@ -20,11 +20,9 @@ value is told, and what comes of it is missing again.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,18 +31,16 @@ import torch
 import xarray as xr
 from scipy import ndimage
 from torch import Tensor, nn
-from torch.nn import functional
 
-from engine.beside import Beside, Conditioned
-from engine.bilinear import positions, read
-from engine.cards import card, place
+from engine.beside import Beside, Conditioned, finer
+from engine.bilinear import pooled, positions, read
 from engine.denoise import Karras, tiled
 from engine.fields import Grid
 from engine.networks.unet import UNet
 from engine.noise import Streams, karras, seed_at
 from engine.observe import overlaps
-from engine.priors import weights
-from engine.sample import Step, ito, last, multistep
+from engine.priors import loaded
+from engine.sample import Step, groups, ito, last, multistep
 from engine.transforms import Log
 
 SPREAD = 0.5  # of a scaled residual: EDM's, of which the usual levels are ln sigma ~ N(-1.2, 1.2^2)
@@ -54,7 +50,6 @@ RAIN = Log(trace=0.1)
 DRIZZLE = 0.02  # mm/h, below which a member is dry: what is left of the noise
 STAGES: tuple[str, ...] = ("correction", "finer")
 NEEDED = ("run", "scales", "coarse")
-AT_ONCE = 4 * 128**2  # cells denoised in one step: the longest that a cancel waits
 MARGIN = 2  # coarse cells beyond the domain: so far sources are known
 
 
@@ -124,7 +119,7 @@ class Chain:
         told = RAIN.forward(torch.from_numpy(filled(coarse)).float())
         for number, name in enumerate(stages):
             stage, step = self.stage(name), None
-            told = smoothed(told, self.factor) if name == "finer" else told
+            told = finer(told, self.factor) if name == "finer" else told
             for step in stage.draws(told, noise[name], steps):
                 yield (number + 0.99 * step.progress) / len(stages), None
             assert step is not None
@@ -140,15 +135,11 @@ def noise_of(seed: int, time: pd.Timestamp, members: Sequence[int]) -> dict[str,
 
 
 def chain(name: str) -> Chain:
-    path = place(name)
-    return Chain(card(name, NEEDED), _network(path, path.stat().st_mtime_ns))
+    return Chain(*loaded(name, NEEDED, _made))
 
 
-@functools.lru_cache(maxsize=4)
-def _network(path: Path, changed: int) -> Residuals:
-    network = Residuals(card(path.stem, NEEDED)["run"]["network"])
-    network.load_state_dict(weights(path))
-    return network.requires_grad_(False).eval()
+def _made(about: Mapping[str, Any]) -> Residuals:
+    return Residuals(about["run"]["network"])
 
 
 @dataclass(frozen=True)
@@ -172,8 +163,7 @@ class Lattice:
     def parts(self, members: Sequence[int]) -> list[Sequence[int]]:
         """The members in groups that are denoised together."""
         cells = math.prod(self.shape) * self.factor ** (2 * len(self.stages) - 2)
-        size = max(1, AT_ONCE // cells)
-        return [members[first : first + size] for first in range(0, len(members), size)]
+        return groups(members, cells)
 
     def axes(self, factor: int) -> tuple[np.ndarray, np.ndarray]:
         """Latitudes and longitudes of the edges of cells ``factor`` times as fine."""
@@ -231,27 +221,6 @@ def redrawn(stage: Stage, told: Tensor, target: Tensor, generator: torch.Generat
     # in single precision: what is cast under no gradient would be kept for the loss
     with torch.no_grad(), torch.autocast(told.device.type, enabled=False):
         return stage.added(told, last(multistep(denoiser, noised, karras(REDRAWS, high=REDRAWN))))
-
-
-def smoothed(coarse: Tensor, factor: int) -> Tensor:
-    """Maps (..., rows, columns) on cells ``factor`` times as fine: straight between the coarse centres."""
-    maps = coarse.reshape(-1, 1, *coarse.shape[-2:])
-    fine = functional.interpolate(maps, scale_factor=factor, mode="bilinear")
-    return fine.reshape(*coarse.shape[:-2], *fine.shape[-2:])
-
-
-def pooled(rain: np.ndarray, factor: int, pooling: str = "mean") -> np.ndarray:
-    """The mean of every square of cells, or the largest in it, as far as at least half of it is known."""
-    rows, columns = (size // factor for size in rain.shape[-2:])
-    cut = rain[..., : rows * factor, : columns * factor].astype(np.float32)
-    squares = cut.reshape(*rain.shape[:-2], rows, factor, columns, factor)
-    known = np.isfinite(squares)
-    enough = 2 * known.sum((-3, -1)) >= factor**2
-    if pooling == "max":
-        found = np.where(known, squares, -np.inf).max((-3, -1))
-    else:
-        found = np.where(known, squares, 0.0).sum((-3, -1)) / np.maximum(known.sum((-3, -1)), 1)
-    return np.where(enough, found, np.nan).astype(np.float32)
 
 
 def filled(rain: np.ndarray) -> np.ndarray:

@@ -23,13 +23,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from engine.denoise import Denoiser, Gaussian
 from engine.noise import Streams
+
+AT_ONCE = 4 * 128**2  # cells denoised in one step: the longest that a cancel waits
+
+
+def groups(members: Sequence[int], cells: int) -> list[Sequence[int]]:
+    """The members, each of so many cells, in groups that are denoised together."""
+    size = max(1, AT_ONCE // cells)
+    return [members[first : first + size] for first in range(0, len(members), size)]
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,8 @@ def run_of_cases(cases, home) -> Path:
 
 def test_means_of_squares_need_half_of_them(corpus):
     field = np.array([[1, 3, 2, np.nan], [5, 7, np.nan, np.nan]])
-    np.testing.assert_array_equal(corpus.means(field, 2), [[4, np.nan]])
-    np.testing.assert_array_equal(corpus.means(np.array([[1, np.nan], [3, np.nan]]), 2), [[2]])
+    np.testing.assert_array_equal(corpus.pooled(field, 2), [[4, np.nan]])
+    np.testing.assert_array_equal(corpus.pooled(np.array([[1, np.nan], [3, np.nan]]), 2), [[2]])
 
 
 def test_signed_rain_of_squares_is_mean_rain_else_mean_distance(corpus):

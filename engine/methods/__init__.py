@@ -27,7 +27,7 @@ from engine.fields import Snapshot
 from engine.tasks import MOST_MEMBERS, Task
 from engine.values import Invalid, number, whole
 
-__all__ = ["Method", "method", "methods", "setting", "settings_of"]
+__all__ = ["Method", "method", "methods", "setting", "settings_of", "stage_of"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,12 @@ def setting(
     """A field of a method: its default, one sentence that explains it, and what values would do."""
     about = {"doc": doc, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=about)
+
+
+def stage_of(members: Sequence[int]) -> str:
+    """What a snapshot says while these are drawn together."""
+    first, last = members[0] + 1, members[-1] + 1
+    return f"members {first} to {last}" if len(members) > 1 else f"member {first}"
 
 
 def _checked(each: dataclasses.Field, value: Any) -> Any:

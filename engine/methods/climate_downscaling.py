@@ -12,7 +12,7 @@ from engine import fields
 from engine.cards import card, names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting
+from engine.methods import Method, setting, stage_of
 from engine.tasks import Role, Task
 from engine.values import Invalid
 
@@ -67,7 +67,7 @@ class ClimateDownscaling(Method):
         ready = ready.at(task.period.times)
         parts = ready.parts(members)
         for number, part in enumerate(parts):
-            stage = f"members {part[0] + 1} to {part[-1] + 1}" if len(part) > 1 else f"member {part[0] + 1}"
+            stage = stage_of(part)
             for share, rain in ready.draws(seed, part, self.steps, self.noise, self.mass):
                 progress = 0.06 + 0.94 * (number + share) / len(parts)
                 if rain is None:

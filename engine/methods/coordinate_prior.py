@@ -10,7 +10,7 @@ from engine import fields
 from engine.cards import names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting
+from engine.methods import Method, setting, stage_of
 from engine.tasks import Task
 
 
@@ -66,7 +66,7 @@ class CoordinatePrior(Method):
         parts = ready.parts(members)
         tau = self.tau if self.mode == "as published" else None
         for number, part in enumerate(parts):
-            stage = f"members {part[0] + 1} to {part[-1] + 1}" if len(part) > 1 else f"member {part[0] + 1}"
+            stage = stage_of(part)
             for share, rain in ready.draws(seed, part, self.steps, tau):
                 progress = 0.08 + 0.92 * (number + share) / len(parts)
                 if rain is None:

@@ -12,7 +12,7 @@ from engine import fields
 from engine.cards import names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting
+from engine.methods import Method, setting, stage_of
 from engine.tasks import Task
 
 
@@ -64,7 +64,7 @@ class ResidualCorrection(Method):
         lattice = Lattice(grid, known.step, known.factor)
         parts = lattice.parts(members)
         for number, part in enumerate(parts):
-            stage = f"members {part[0] + 1} to {part[-1] + 1}" if len(part) > 1 else f"member {part[0] + 1}"
+            stage = stage_of(part)
             values = np.empty((len(part), len(times), *grid.shape), np.float32)
             for hour, time in enumerate(times):
                 told = lattice.told(sources, time)

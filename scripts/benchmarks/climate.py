@@ -32,12 +32,13 @@ import torch
 import xarray as xr
 from make_case import quantity
 
+from engine.beside import finer
 from engine.calibrate import DeltaMapping
 from engine.diagnostics.blocks import interval, resampled
 from engine.diagnostics.spectra import spectrum
 from engine.diagnostics.tally import crps
 from engine.downscaled import HOURS, Downscaled, conserved, downscaled
-from engine.downscaler import TRACE, Prior, finer, prior
+from engine.downscaler import TRACE, Prior, prior
 from engine.fields import KM_PER_DEGREE, Box, Grid
 from engine.sources.cases import read_case
 from engine.sources.instruments import area_mean

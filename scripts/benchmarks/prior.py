@@ -30,9 +30,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from training.corpus import Hours, means
+from training.corpus import Hours
 from training.systems.coordinate_prior import corpora
 
+from engine.bilinear import pooled
 from engine.denoise import Denoiser
 from engine.diagnostics.curves import WET
 from engine.diagnostics.shape import ellipse
@@ -210,7 +211,7 @@ def finer(name: str, drawn: dict[float, dict[str, Rain]]) -> list[dict]:
     if coarse is None:
         return []
     middle = slice(SIDE // 4, SIDE // 4 + SIDE // 2)
-    halves = {kind: Rain.of(means(rain.fields, 2), coarse) for kind, rain in drawn[fine].items()}
+    halves = {kind: Rain.of(pooled(rain.fields, 2), coarse) for kind, rain in drawn[fine].items()}
     direct = {kind: Rain.of(rain.fields[:, middle, middle], coarse) for kind, rain in drawn[coarse].items()}
     case = f"{name}, {fine:.1f} km in means of {coarse:.1f}, against {coarse:.1f}"
     return [row for row in compared(case, halves, direct, coarse) if row["unit"] == "dB"]

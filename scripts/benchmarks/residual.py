@@ -29,13 +29,14 @@ import pandas as pd
 import torch
 from training.systems.residual_correction import Seen, taught
 
+from engine.beside import finer
 from engine.calibrate import DeltaMapping
 from engine.diagnostics.blocks import interval, resampled
 from engine.diagnostics.curves import WET
 from engine.diagnostics.spectra import spectrum
 from engine.diagnostics.tally import crps
 from engine.fields import KM_PER_DEGREE
-from engine.residuals import RAIN, STAGES, Chain, chain, filled, noise_of, smoothed
+from engine.residuals import RAIN, STAGES, Chain, chain, filled, noise_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE, AROUND = 28, 2  # coarse cells: a window, and what lies around it
@@ -133,7 +134,7 @@ def fields(
         return last(known.draws(coarse, noise, STEPS, stages))
 
     def straight(coarse: np.ndarray) -> np.ndarray:
-        return RAIN.inverse(smoothed(RAIN.forward(torch.from_numpy(coarse)), factor)).numpy()[None]
+        return RAIN.inverse(finer(RAIN.forward(torch.from_numpy(coarse)), factor)).numpy()[None]
 
     coarse = {
         "radar": window.radar[None],

@@ -24,8 +24,9 @@ import numpy as np
 from benchmarks.residual import COARSE, EACH, ROOT, Window, lines, windows
 from training.systems.residual_correction import Seen, instrument, looked, taught
 
+from engine.bilinear import pooled
 from engine.diagnostics.blocks import resampled
-from engine.residuals import DRIZZLE, chain, pooled
+from engine.residuals import DRIZZLE, chain
 from engine.sources.instruments import Satellite
 
 

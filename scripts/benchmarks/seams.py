@@ -17,10 +17,11 @@ import torch
 from benchmarks.residual import ROOT, STEPS, last, windows
 from training.systems.residual_correction import taught
 
+from engine.beside import finer
 from engine.denoise import Denoiser, Folded
 from engine.diagnostics.blocks import interval, resampled
 from engine.diagnostics.curves import WET
-from engine.residuals import RAIN, STAGES, chain, noise_of, smoothed
+from engine.residuals import RAIN, STAGES, chain, noise_of
 
 WIDE, NEAR = 140, 12  # coarse cells a side; cells from a border that are compared with it
 
@@ -35,7 +36,7 @@ def run(case: str | None, quick: bool) -> list[dict]:
         noise = noise_of(0, window.time, [0])
         coarse = RAIN.forward(torch.from_numpy(window.satellite))
         for name, stages in (("correction", STAGES[:1]), ("chain", STAGES)):
-            told = coarse if name == "correction" else smoothed(coarse, factor)
+            told = coarse if name == "correction" else finer(coarse, factor)
             whole = known.stage(stages[-1]).under(told).prior
             rain = last(known.draws(window.satellite, noise, STEPS, stages))[0]
             truth = window.radar if name == "correction" else window.fine

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.bilinear import pooled
 from engine.fields import KM_PER_DEGREE, Observations
 from engine.signed import FAINT, NEAREST, signed
 from engine.sources import Found, layer
@@ -82,23 +83,11 @@ class Hours:
         return (found, middle) if wet >= WET or rng.random() < KEPT_DRY else None
 
 
-def means(field: np.ndarray, multiple: int) -> np.ndarray:
-    """Of squares of cells (the last two axes), known where at least half of the square is."""
-    if multiple == 1:
-        return np.asarray(field, np.float32)
-    rows, columns = (size // multiple for size in field.shape[-2:])
-    cut = field[..., : rows * multiple, : columns * multiple].astype(np.float32)
-    squares = cut.reshape(*field.shape[:-2], rows, multiple, columns, multiple)
-    known = np.isfinite(squares).sum((-3, -1))
-    total = np.nansum(squares, (-3, -1))
-    return np.where(2 * known >= multiple**2, total / np.maximum(known, 1), np.nan).astype(np.float32)
-
-
 def coarser(field: np.ndarray, multiple: int) -> np.ndarray:
     """Of signed rain: the mean rain of a square, and where there is none the mean distance."""
     if multiple == 1:
         return np.asarray(field, np.float32)
-    rain, away = (means(part(field, 0), multiple) for part in (np.maximum, np.minimum))
+    rain, away = (pooled(part(field, 0), multiple) for part in (np.maximum, np.minimum))
     return np.where(np.isnan(rain) | (rain > FAINT), rain, np.minimum(away, -NEAREST))
 
 
@@ -146,7 +135,7 @@ def read(entry: Mapping[str, Any], files: Sequence[Path]) -> tuple[np.ndarray, d
         values = field.where(field <= float(entry.get("highest", np.inf))).values
         middle = float(field.lat.mean())
         cell_km = (step * KM_PER_DEGREE, step * KM_PER_DEGREE * float(np.cos(np.radians(middle))))
-        coarse = (means(each, max(1, round(step / own))) for each in values)
+        coarse = (pooled(each, max(1, round(step / own))) for each in values)
         maps += [signed(each, cell_km).astype(np.float16) for each in coarse]
         times += list(field.indexes["time"])
         worlds += [world] * len(values)

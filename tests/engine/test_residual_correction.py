@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.beside import finer
+from engine.bilinear import pooled
 from engine.cards import names
 from engine.fields import Box, Grid, ensemble, rain
 from engine.formats import to_netcdf
@@ -27,9 +29,7 @@ from engine.residuals import (
     chain,
     filled,
     noise_of,
-    pooled,
     redrawn,
-    smoothed,
 )  # fmt: skip
 from engine.tasks import Task
 from engine.values import Invalid
@@ -72,7 +72,7 @@ def test_without_residuals_the_chain_only_changes_cells():
     kept = last(known.draws(coarse, noise, 4, STAGES[:1]))
     np.testing.assert_allclose(kept, np.broadcast_to(coarse, kept.shape), rtol=1e-4)
     fine = last(known.draws(coarse, noise, 4))
-    straight = RAIN.inverse(smoothed(RAIN.forward(torch.from_numpy(coarse)), 5)).numpy()
+    straight = RAIN.inverse(finer(RAIN.forward(torch.from_numpy(coarse)), 5)).numpy()
     np.testing.assert_allclose(fine[0], np.where(straight < 0.02, 0, straight), rtol=1e-3, atol=1e-4)
 
 
@@ -106,7 +106,7 @@ def test_pooling_and_smoothing_lie_on_the_same_cells():
     coarse = pooled(ramp, 5)
     np.testing.assert_allclose(coarse, ramp[2::5, 2::5])
     np.testing.assert_allclose(pooled(ramp, 5, "max"), ramp[4::5, 4::5])
-    fine = smoothed(torch.from_numpy(coarse), 5).numpy()
+    fine = finer(torch.from_numpy(coarse), 5).numpy()
     np.testing.assert_allclose(fine[5:-5, 5:-5], ramp[5:-5, 5:-5], rtol=1e-5)
     np.testing.assert_allclose(pooled(fine, 5)[1:-1, 1:-1], coarse[1:-1, 1:-1], rtol=1e-5)
     ramp[:5, :3] = np.nan  # more than half of one square, and a part of none

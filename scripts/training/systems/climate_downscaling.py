@@ -12,6 +12,7 @@ The last cases are held out whole.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +25,10 @@ import xarray as xr
 from torch import Tensor, nn
 from training.lessons import Lessons, checked, files
 
+from engine.beside import finer
 from engine.denoise import Levels
-from engine.downscaler import Downscaler, condition, finer, northern
+from engine.downscaled import HOURS
+from engine.downscaler import Downscaler, condition, northern
 from engine.fields import Grid
 from engine.noise import stratified
 from engine.sources.cases import read_case
@@ -34,7 +37,6 @@ from engine.values import Invalid
 
 ENTRIES = ("worlds", "predictors", "interval", "coarse", "hold_out", "regression", "fine", "tile", "batch")
 OPTIONAL = ()
-HOURS = 24.0  # mm/h to mm/day
 SHARES, KEPT = 128, 160  # equal parts of a law; coarse maps of rain that are kept with the weights
 CLEAR, LEAST, MOST = 0.15, 0.2, 8.0  # share of conditions without noise, and the range of the others' levels
 MEAN, SPREAD = -0.3, 1.5  # of ln sigma: wide, for under much noise little of a map is known
@@ -282,6 +284,8 @@ def read(path: Path, run: dict[str, Any], build: Path) -> World:
             total = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
             means.append((total[every:] - total[:-every]) / every)
         rain = (HOURS * layer("rain").values).astype(np.float16)
-        np.savez(kept, rain=rain, predictors=np.stack(means, 1).astype(np.float32))
+        unfinished = kept.with_name(f"{os.getpid()}.{kept.name}")  # several processes may be reading
+        np.savez(unfinished, rain=rain, predictors=np.stack(means, 1).astype(np.float32))
+        unfinished.replace(kept)
     with np.load(kept) as found:
         return World(path.stem, found["rain"], found["predictors"], Grid.of(layer("rain")), every)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,10 +26,12 @@ from training.card import period
 from training.corpus import HeldOut, Hours, gathered
 from training.lessons import Lessons, checked, files
 
+from engine.beside import finer
+from engine.bilinear import pooled
 from engine.denoise import Levels
 from engine.fields import rain as rain_field
 from engine.noise import stratified
-from engine.residuals import RAIN, STAGES, Residuals, Stage, filled, pooled, redrawn, smoothed
+from engine.residuals import RAIN, STAGES, Residuals, Stage, filled, redrawn
 from engine.sources import instruments
 from engine.values import Invalid
 
@@ -135,7 +138,7 @@ class Correction(Lessons):
         half = len(told) // 2
         told[:half] = redrawn(first, near.told[:half], near.target[:half], generator)
         cut = slice(AROUND * self.run["factor"], -AROUND * self.run["factor"])
-        told = smoothed(told, self.run["factor"])[:, cut, cut]
+        told = finer(told, self.run["factor"])[:, cut, cut]
         fine = Tiles(told, batch.fine, batch.known)
         return {
             name: stage.network.loss(
@@ -186,7 +189,7 @@ class Correction(Lessons):
         cut = slice(AROUND * self.run["factor"], -AROUND * self.run["factor"])
         for _ in range(40):
             batch = self.drawn(self.learned, rng)
-            told = smoothed(batch.near.target, self.run["factor"])[:, cut, cut]
+            told = finer(batch.near.target, self.run["factor"])[:, cut, cut]
             pairs = (batch.coarse, Tiles(told, batch.fine, batch.known))
             for name, tiles in zip(STAGES, pairs, strict=True):
                 missed = ((tiles.target - tiles.told) ** 2)[tiles.known > 0].mean()
@@ -224,7 +227,9 @@ def seen(hours: Hours, factor: int, pooling: str, errors: int, folder: Path) -> 
     kept = [folder / f"{key}.{name}.npy" for name in ("satellite", "coarse")]
     if not kept[-1].exists():
         for path, found in zip(kept, made(hours, factor, pooling, errors), strict=True):
-            np.save(path, found)
+            unfinished = path.with_name(f"{os.getpid()}.{path.name}")  # several processes may be reading
+            np.save(unfinished, found)
+            unfinished.replace(path)
     maps = [np.load(path, mmap_mode="r") for path in kept]
     return Seen(hours, maps[1], maps[0], factor)
 
