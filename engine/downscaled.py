@@ -33,13 +33,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from engine.bilinear import on_grid, positions, read
 from engine.calibrate import DeltaMapping, Kind, noise_level
 from engine.denoise import Denoiser
 from engine.downscaler import TRACE, Prior, Region
 from engine.fields import Box, Grid, Snapshot
 from engine.noise import HIGHEST, Streams, karras, seed_at
-from engine.observe import areas
+from engine.regrid import on_cells
 from engine.sample import groups, ito
 from engine.values import Invalid
 
@@ -47,21 +46,6 @@ HOURS = 24.0  # mm/h to mm/day
 AGREE = 1.0  # dB within which two spectra count as equal
 FEWEST = 40  # times from which a law is told: ten days of six hours
 GUESSES = 3  # each leaves some s^2 / HIGHEST^2 of the error of the one before
-
-
-def on_cells(field: xr.DataArray, cells: Grid) -> np.ndarray:
-    """A field in these cells: means of its own where they are smaller, else straight between them."""
-    own = Grid.of(field)
-    if own.step > 1.01 * cells.step:
-        return np.stack([on_grid(each, cells) for each in field])
-    box, half = cells.box, own.step / 2
-    part = field.sel(
-        lat=slice(box.south - half, box.north + half), lon=slice(box.west - half, box.east + half)
-    )
-    means, values = areas(Grid.of(part), cells), torch.from_numpy(part.values.astype(float))
-    known = means(values.isfinite().double())
-    found = torch.where(known > 0.5, means(values.nan_to_num()) / known.clamp(min=1e-9), torch.nan)
-    return found.reshape(-1, *cells.shape).numpy()
 
 
 Times = tuple[pd.DatetimeIndex, dict[str, np.ndarray]]
@@ -119,16 +103,6 @@ class Downscaled:
     def parts(self, members: Sequence[int]) -> list[Sequence[int]]:
         """The members in groups that are denoised together."""
         return groups(members, math.prod(self.grid.shape))
-
-    def on(self, grid: Grid, rain: np.ndarray) -> np.ndarray:
-        """Fine fields (members, times, rows, columns) on another grid."""
-        own, flat = self.grid, rain.reshape(-1, *self.grid.shape)
-        if grid.step < 0.99 * own.step:
-            rows, columns = positions(own.lat, grid.lat), positions(own.lon, grid.lon)
-            found = read(flat, *np.meshgrid(rows, columns, indexing="ij"))
-        else:
-            found = areas(own, grid)(torch.from_numpy(flat)).numpy()
-        return found.reshape(*rain.shape[:2], *grid.shape).astype(np.float32)
 
     def draws(
         self, seed: int, members: Sequence[int], steps: int, noise: float, mass: bool

@@ -59,6 +59,7 @@ class ClimateDownscaling(Method):
         # torch is loaded by whoever computes, never by the page that shows these settings
         from engine.downscaled import downscaled
         from engine.downscaler import prior
+        from engine.regrid import onto
 
         self.accept(task)
         yield Snapshot(0.0, "reading")
@@ -74,7 +75,7 @@ class ClimateDownscaling(Method):
                     yield Snapshot(min(progress, 0.999), stage)
                     continue
                 grid, period = task.grid, task.period
-                values = ready.on(grid, rain)
+                values = onto(grid, ready.grid, rain)
                 made = fields.rain(values, period.times, grid.lat, grid.lon, interval=period.interval)
                 yield Snapshot(progress, stage, members=made.assign_coords(member=list(part)))
 

@@ -17,6 +17,7 @@ from engine.downscaler import NEEDED, Downscaler, Endless, Prior, around
 from engine.fields import Box, Grid, Period, ensemble
 from engine.methods import method
 from engine.noise import Streams
+from engine.regrid import onto
 from engine.sources.cases import write_case
 from engine.tasks import Task
 from engine.values import Invalid
@@ -200,10 +201,10 @@ def test_members_and_times_have_noise_of_their_own(prior):
 def test_rain_is_brought_to_the_tasks_cells(prior):
     ready = end(downscaled(prior, INSIDE, simulated(prior, shuffled(law_of(prior))), {}))
     rain = RANDOM.gamma(0.5, 2, (2, 3, 20, 20)).astype(np.float32)
-    np.testing.assert_allclose(ready.on(Grid(INSIDE, 0.25), rain), rain, rtol=1e-5)
-    coarser = ready.on(Grid(INSIDE, 0.5), rain)
+    np.testing.assert_allclose(onto(Grid(INSIDE, 0.25), ready.grid, rain), rain, rtol=1e-5)
+    coarser = onto(Grid(INSIDE, 0.5), ready.grid, rain)
     np.testing.assert_allclose(coarser.mean(), rain.mean(), rtol=2e-3)
-    assert ready.on(Grid(INSIDE, 0.1), rain).shape == (2, 3, 50, 50)
+    assert onto(Grid(INSIDE, 0.1), ready.grid, rain).shape == (2, 3, 50, 50)
 
 
 def test_refusals_are_one_line_that_names_what_is_missing(prior):
