@@ -150,7 +150,7 @@ def case(days: float | None, spin_up: float = SPIN_UP) -> tuple[dict, Layers]:
     """The shipped case."""
     days = days or LENGTHS["case"]
     atmosphere = replace(TRUTH, seed=TRUTH.seed + OTHER)
-    fields = run(atmosphere, days, ("rain", *STATE), CELLS, BOX, SLOW, spin_up)
+    fields = run(atmosphere, days, ("rain", *STATE, "vimd"), CELLS, BOX, SLOW, spin_up)
     truth = (about("field", "Simulated truth", "reference", f"{TRUTH.step:g}°"), fields["rain"])
     own = layers_of({name: coarse(field) for name, field in fields.items()}, "of the truth, coarse")
     layers: Layers = {"truth": truth, "coarse": own.pop("rain")} | own

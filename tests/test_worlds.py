@@ -114,7 +114,7 @@ def test_the_shipped_case_says_what_it_is():
         assert said in case.about["description"]
     simulations = ("climate", "warmed", "second")
     state = {"humidity", "u", "v", "height"}
-    predictors = state | {f"{name}_{each}" for name in simulations for each in state}
+    predictors = state | {"vimd"} | {f"{name}_{each}" for name in simulations for each in state}
     roles = {"truth": "reference", **dict.fromkeys(("coarse", *simulations), "background")}
     assert {name: about["role"] for name, about in case.layers.items()} == roles | dict.fromkeys(
         predictors, "predictor"
