@@ -16,8 +16,9 @@ is taken under which each one is best foretold by the others.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,8 +32,10 @@ ROUNDS, DAMPING = 6, 0.7  # of expectation propagation, and how much of a new si
 FAINT = 1e-4  # of the variance: no two readings are one
 DOUBT = 4.0  # deviations from all others at which a reading loses weight
 MOST_DOUBTED = 20
-ROUGH_KM, SHARES, MOST_ROUGH = (8.0, 25.0, 75.0), (0.0, 0.2, 0.4, 0.6, 0.8), 0.9  # of a task's hours
+ROUGH_KM, PARTS = (8.0, 25.0, 75.0), 5  # of a task's hours: lengths, and parts that their variance has
 USUAL_ROUGH = (0.0, 0.2, 0.6)
+SIZES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # of the variance: an event is farther from the mean than most hours
+USUAL_SIZES = 0.6  # standard deviation of their logarithm
 FEWEST, MOST, HOURS = 15, 150, 4  # readings, and hours, that a law is fitted to
 SURPRISE = 4.0  # deviations beyond which one reading does not tell more against a law
 
@@ -139,25 +142,55 @@ class Hour:
         return int((~self.readings.dry).sum())
 
 
-def likeliest(hours: Sequence[Hour], smooth: Climate) -> Climate:
-    """A climate as rough as these hours.
+def likeliest(hours: Sequence[Hour], usual: Climate) -> Climate:
+    """A climate as rough as these hours, and as far from its mean.
 
-    Of the wettest hours some readings are asked. Where too few are wet, the hours are as rough as usual.
+    Of the wettest hours some readings are asked. Where too few are wet, the hours are as usual. Laws are
+    parts of the variance by their length, the usual one last, and a size. Of some far apart the best is
+    taken, then its best neighbour for as long as that is better: one part moved, or the next size.
     """
     asked = sorted(hours, key=lambda hour: -hour.wet)[:HOURS]
-    laws = [
-        smooth.rougher(dict(zip(ROUGH_KM, shares, strict=True)))
-        for shares in (USUAL_ROUGH, *itertools.product(SHARES, repeat=len(ROUGH_KM)))
-        if sum(shares) < MOST_ROUGH
-    ]
     if sum(hour.wet for hour in asked) < FEWEST:
-        return laws[0]
+        return usual.rougher(dict(zip(ROUGH_KM, USUAL_ROUGH, strict=True)))
     some = [hour.part(np.unique(np.linspace(0, len(hour.readings) - 1, MOST).astype(int))) for hour in asked]
-    return max(laws, key=lambda law: sum(_foretold(law, hour) for hour in some))
+
+    def law(size: int, *parts: int) -> Climate:
+        shares = (each / PARTS for each in parts)
+        return usual.rougher(dict(zip(ROUGH_KM, shares, strict=False))).scaled(SIZES[size])
+
+    @functools.cache
+    def likely(*told: int) -> float:
+        return foretold(law(*told), some) - (np.log(SIZES[told[0]]) / USUAL_SIZES) ** 2 / 2
+
+    ends = [
+        (*parts, PARTS - sum(parts)) for parts in itertools.product(*[range(0, PARTS, 2)] * len(ROUGH_KM))
+    ]
+    best = max(
+        ((size, *parts) for parts in ends if parts[-1] > 0 for size in range(0, len(SIZES), 2)),
+        key=lambda each: likely(*each),
+    )
+    while (near := max(_near(best), key=lambda each: likely(*each))) and likely(*near) > likely(*best):
+        best = near
+    return law(*best)
+
+
+def _near(law: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    size, *parts = law
+    yield from ((each, *parts) for each in (size - 1, size + 1) if 0 <= each < len(SIZES))
+    for less, more in itertools.permutations(range(len(parts)), 2):
+        moved = parts.copy()
+        moved[less] -= 1
+        moved[more] += 1
+        if min(moved) >= 0 and moved[-1] > 0:
+            yield size, *moved
+
+
+def foretold(law: Climate, hours: Sequence[Hour]) -> float:
+    """Log likelihood of each reading by all others of its hour."""
+    return sum(_foretold(law, hour) for hour in hours)
 
 
 def _foretold(law: Climate, hour: Hour) -> float:
-    """Log likelihood of each reading by all others."""
     if not len(hour.readings):
         return 0.0
     inside = law.covariance(hour.away) + FAINT * law.variance * np.eye(len(hour.away))

@@ -8,7 +8,8 @@ is imitated: what a task's maps are worth its gauges tell, and the network has s
 
 A sketch has to mean in training what it means in use. There the gauges tell how rough the hours are, and what
 a map is worth; here the tile itself does, with an error: the roughness of the field, what a regression on the
-map expects, by how much that is off where it is dry and where it is wet, and how rough the rest is.
+map expects, by how much that is off where it is dry and where it is wet, and how rough the rest is. How
+far the field is from its mean other readings of the tile tell.
 """
 
 from __future__ import annotations
@@ -25,16 +26,15 @@ from engine.climate import Climate, distances
 from engine.denoise import Gaussian, Waves
 from engine.foretold import wetness
 from engine.observe import cells
-from engine.readings import FEWEST, MOST_ROUGH, ROUGH_KM, USUAL_ROUGH, Readings
+from engine.readings import FEWEST, PARTS, ROUGH_KM, SIZES, USUAL_ROUGH, Hour, Readings, foretold
 from engine.sketch import Backdrop, Sketch, sketch
 from engine.transforms import NormalScore
 
-NOTHING, MAP, BOTH = (
-    0.15,
-    0.10,
-    0.30,
-)  # chances of no evidence, a map alone, a map and gauges; the rest: gauges
-UNSURE, FEW, NEARBY_KM = 0.3, 0.3, 120.0  # error of a roughness (its logarithm); pairs that tell it
+# Chances of no evidence, a map alone, a map and gauges; the rest: gauges.
+NOTHING, MAP, BOTH = 0.15, 0.10, 0.30
+TELLING = 80  # readings of a tile that tell the size of its variance
+UNSURE = 0.3  # error of a roughness or a size (of their logarithm)
+FEW, NEARBY_KM = 0.3, 120.0  # pairs that tell a roughness
 GAUGES = (3, 260)  # how many in a tile
 ERRORS = (0.02, 0.4)  # of a gauge, in standard deviations of the latent field
 OFF = (0.06, 0.9)  # variance of what a map misses
@@ -59,10 +59,11 @@ class Sketcher:
             return Sketch.nothing(latent.shape)
         wet = latent > self.score.dry
         readings = self.readings(rng, latent) if kind >= NOTHING + MAP else None
-        rough = USUAL_ROUGH
-        if readings and (~readings.dry).sum() >= FEWEST:
+        law = self.climate.rougher(dict(zip(ROUGH_KM, USUAL_ROUGH, strict=True)))
+        if readings and wet.mean() >= FEWEST / TELLING:
             rough = roughness(rng, np.where(wet, latent, np.nan), self.climate, cell_km)
-        law = self.climate.rougher(dict(zip(ROUGH_KM, rough, strict=True)))
+            law = self.climate.rougher(dict(zip(ROUGH_KM, rough, strict=True)))
+            law = sized(rng, law, self.readings(rng, latent, TELLING), cell_km)
         torus = law.torus(latent.shape, cell_km)
         climate = Gaussian(torch.zeros(latent.shape), Waves(law.spectrum(torus, cell_km)))
         backdrop = None
@@ -70,9 +71,9 @@ class Sketcher:
             backdrop = self.backdrop(rng, np.nan_to_num(latent), cell_km, torus)
         return sketch(climate, readings, backdrop)
 
-    def readings(self, rng: np.random.Generator, latent: np.ndarray) -> Readings:
+    def readings(self, rng: np.random.Generator, latent: np.ndarray, count: int = 0) -> Readings:
         known = np.flatnonzero(np.isfinite(latent))
-        count = min(len(known), int(even(rng, *GAUGES)))
+        count = min(len(known), count or int(even(rng, *GAUGES)))
         seen = np.zeros(latent.shape, bool)
         seen.flat[rng.choice(known, count, replace=False)] = True
         error = np.full(count, even(rng, *ERRORS))
@@ -134,6 +135,17 @@ class Sketcher:
         return field
 
 
+def sized(
+    rng: np.random.Generator, law: Climate, readings: Readings, cell_km: tuple[float, float]
+) -> Climate:
+    """With the variance under which the readings foretell each other best, and an error in it."""
+    place = np.divmod(readings.place.index[:, 0].numpy(), readings.place.shape[1])
+    apart = (np.subtract.outer(each, each) * km for each, km in zip(place, cell_km, strict=True))
+    hour = Hour(readings, np.hypot(*apart))
+    size = max(SIZES, key=lambda each: foretold(law.scaled(each), [hour]))
+    return law.scaled(size * np.exp(UNSURE * rng.standard_normal()))
+
+
 def roughness(
     rng: np.random.Generator, field: np.ndarray, smooth: Climate, cell_km: tuple[float, float]
 ) -> Sequence[float]:
@@ -152,7 +164,7 @@ def roughness(
     columns = [*(1 - np.exp(-away / length) for length in ROUGH_KM), 1 - smooth.covariance(away)]
     found = nnls(np.stack(columns, 1) / away[:, None], rise / away)[0][:-1]
     found *= np.exp(UNSURE * rng.standard_normal(len(found)))
-    return found * min(1.0, MOST_ROUGH / max(found.sum(), 1e-6))
+    return found * min(1.0, (1 - 1 / PARTS) / max(found.sum(), 1e-6))
 
 
 def even(rng: np.random.Generator, low: float, high: float) -> float:
