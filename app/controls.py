@@ -15,11 +15,24 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from app.state import State
 from app.theme import Words
 from engine.methods import Method
 
+FIELD = {"size": "small", "sizing_mode": "stretch_width", "variant": "outlined", "margin": (8, 16, 4, 16)}
 UNITS = ("km", "h", "mm")
 WIDE = 200.0  # a range over which a slider would be too coarse gets a field instead
+
+
+def bind(state: State, widget: Any, choice: str, what: str = "value") -> Any:
+    """A widget that writes one choice; an emptied field writes nothing."""
+
+    def chosen(event: Any) -> None:
+        if event.new is not None:
+            state.param.update(**{choice: event.new})
+
+    widget.param.watch(chosen, what)
+    return widget
 
 
 def control(setting: Mapping[str, Any], method: str, say: Words, value: Any = None) -> Any:

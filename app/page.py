@@ -14,7 +14,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from app import store
+from app import roles, store
 from app.clock import mind_the_line
 from app.state import RUN, State, stamp
 from app.theme import LANGUAGES, Words, dress, sheet
@@ -26,6 +26,7 @@ from app.views.runs import Runs
 from app.views.series import TimeBar
 from app.views.setup import Setup
 from engine.methods import methods
+from engine.sources.cases import Case
 
 VIEWS: tuple[type[View], ...] = (Setup, Runs, Choice, Map, TimeBar, Notice)
 BEAT = 250  # ms between two looks at the version of the journal
@@ -73,19 +74,21 @@ def complete(state: State) -> None:
     if state.layer not in shown and not (state.layer == RUN and run):
         state.layer = next((name for name in shown if case.layers[name]["role"] == "background"), shown[0])
     whole = case.period
-    backgrounds = [name for name in shown if case.layers[name]["role"] == "background"]
     state.param.update(
         case=case.name,
         time=stamp(state.end_of_interval if state.end_of_interval in times else times[len(times) // 2]),
         start=stamp(whole.start),
         end=stamp(whole.end),
-        backgrounds=[name for name in state.backgrounds if name in backgrounds] or backgrounds[:1],
-        method=state.method if state.method in methods() else _first_method(),
+        method=state.method if state.method in methods() else _first_method(case),
     )
+    roles.complete(state, case)
 
 
-def _first_method() -> str:
-    return "kriging" if "kriging" in methods() else next(iter(methods()))
+def _first_method(case: Case) -> str:
+    """Kriging where there are gauges, else the first that a task is shipped for."""
+    if store.gauge_layer(case):
+        return "kriging"
+    return next((name for name in methods() if roles.example(case.name, name)), next(iter(methods())))
 
 
 class Session:

@@ -21,9 +21,11 @@ import param
 from app.raster import STATISTICS
 from app.theme import LANGUAGES
 from engine.fields import Box, Period
-from engine.tasks import Gauges, Task, Use
+from engine.methods import methods
+from engine.tasks import Gauges, Role, Task, Use
 from engine.values import Invalid, instant
 
+ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers may have for a method
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
 LINKED = ("case", "time", "layer", "run", "statistic", "member", "above", "language")
 
@@ -53,10 +55,11 @@ class State(param.Parameterized):
     tab = param.Selector(default="setup", objects=["setup", "runs"])
 
     area = param.Selector(default="case", objects=["case", "window"], doc="the domain of the next run")
-    cell = param.Selector(default=0.1, objects=[0.1, 0.25, 0.5])
+    cell = param.Number(default=0.1, bounds=(0.01, 5), doc="degrees")
     start = param.String(doc="the period of the next run, ISO, UTC")
     end = param.String()
-    backgrounds = param.List(item_type=str, doc="layers of the case that the method sees")
+    every = param.String(doc="the steps of the period; the case's own where it is empty")
+    uses = param.Dict(default={}, doc="by method: the layers of the case that it sees, by role")
     hold_out = param.Number(default=0.2, bounds=(0, 0.95))
     hold_seed = param.Integer(default=0, bounds=(0, 2**31))
     method = param.String()
@@ -110,7 +113,13 @@ class State(param.Parameterized):
         """The period of the next run, within the period of the case."""
         start = max(instant("period.start", self.start or whole.start), whole.start)
         end = min(instant("period.end", self.end or whole.end), whole.end)
-        return Period(start, end, whole.step)
+        return Period(start, end, self.every or whole.step)
+
+    @property
+    def roles(self) -> list[Role]:
+        """That the method takes."""
+        cls = methods().get(self.method)
+        return [role for role in ROLES if cls and role in (*cls.needs, *cls.uses)]
 
     def task(self, box: Box, whole: Period, gauges: str | None, most_members: int) -> Task:
         """The task that the setup describes, in a case with this box, period and layer of gauges."""
@@ -119,12 +128,22 @@ class State(param.Parameterized):
             step=self.cell,
             period=self.hours(whole),
             method=self.method,
-            sources=tuple(Use(f"{self.case}/{name}") for name in self.backgrounds),
+            sources=tuple(
+                Use(f"{self.case}/{name}", role) for role in self.roles for name in self.used.get(role, [])
+            ),
             gauges=Gauges(f"{self.case}/{gauges}", self.hold_out, self.hold_seed) if gauges else None,
             settings=dict(self.settings.get(self.method, {})),
             members=min(self.members, most_members),
             seed=self.seed,
         )
+
+    @property
+    def used(self) -> Mapping[str, list[str]]:
+        """Layers that the method sees, by role."""
+        return self.uses.get(self.method, {})
+
+    def use(self, role: str, names: list[str]) -> None:
+        self.uses = {**self.uses, self.method: {**self.used, role: list(names)}}
 
     def set_setting(self, method: str, name: str, value: Any) -> None:
         mine: Mapping[str, Any] = self.settings.get(method, {})

@@ -13,16 +13,15 @@ import panel as pn
 import panel_material_ui as pmui
 
 from app import store
-from app.controls import controls, page
-from app.state import RUN, State, stamp
+from app.controls import FIELD, bind, controls, page
+from app.extent import Extent
+from app.roles import Roles, complete
+from app.state import RUN, State
 from app.theme import Words, sheet
 from app.views import View
 from engine.methods import method, methods, settings_of
 from engine.tasks import Task
 from engine.values import Invalid
-
-SELECT = {"dropdown_height": 320}
-FIELD = {"size": "small", "sizing_mode": "stretch_width", "variant": "outlined", "margin": (8, 16, 4, 16)}
 
 
 class Setup(View):
@@ -40,8 +39,11 @@ class Setup(View):
             stylesheets=[sheet("cost")], margin=(4, 16, 2, 16), sizing_mode="stretch_width"
         )
         self._copied: list[Any] = []
+        self.extent = Extent(state, say, self.case)
+        self.roles = Roles(state, say, self.case)
         body = pn.Column(
-            *self._place_and_time(),
+            self._head(1, "where_and_when"),
+            self.extent.panel,
             *self._evidence(),
             *self._method(),
             sizing_mode="stretch_width",
@@ -50,7 +52,9 @@ class Setup(View):
             styles={"flex": "1 1 0", "min-height": "0"},
         )
         self.panel = pn.Column(body, self._foot(), sizing_mode="stretch_both", margin=0)
-        self.watch(self._draw_settings, "method")
+        self.watch(self._method_chosen, "method")
+        self.watch(self.roles.follow, "method", "uses")
+        self.watch(self.extent.follow, "cell", "start", "end", "every")
         self.watch(
             self._price,
             "area",
@@ -58,7 +62,8 @@ class Setup(View):
             "window",
             "start",
             "end",
-            "backgrounds",
+            "every",
+            "uses",
             "hold_out",
             "hold_seed",
             "method",
@@ -105,65 +110,8 @@ class Setup(View):
             f"<i>{number}</i>{escape(self.say(key))}", stylesheets=[sheet("head")], margin=(12, 16, 2, 16)
         )
 
-    def _bind(self, widget: Any, choice: str, what: str = "value") -> Any:
-        """A widget that writes one choice; an emptied field writes nothing."""
-
-        def chosen(event: Any) -> None:
-            if event.new is not None:
-                self.state.param.update(**{choice: event.new})
-
-        widget.param.watch(chosen, what)
-        return widget
-
-    def _place_and_time(self) -> list[Any]:
-        say, state, whole = self.say, self.state, self.case.period
-        area = pmui.RadioButtonGroup(
-            options={say("area_case"): "case", say("area_window"): "window"},
-            value=state.area,
-            size="small",
-            sizing_mode="stretch_width",
-            margin=(6, 16),
-        )
-        cell = pmui.Select(
-            label=say("cell"),
-            options={f"{each:g}°": each for each in (0.1, 0.25, 0.5)},
-            value=state.cell,
-            **FIELD,
-        )
-        edges = [whole.start, *whole.times]
-        hours = {f"{say.moment(time)}": stamp(time) for time in edges}
-        start = pmui.Select(
-            label=say("start"), **SELECT, options=dict(list(hours.items())[:-1]), value=state.start, **FIELD
-        )
-        end = pmui.Select(
-            label=say("end"), **SELECT, options=dict(list(hours.items())[1:]), value=state.end, **FIELD
-        )
-        start.margin, end.margin = (8, 4, 4, 16), (8, 16, 4, 4)
-        times = pn.Row(
-            self._bind(start, "start"), self._bind(end, "end"), sizing_mode="stretch_width", margin=0
-        )
-        return [
-            self._head(1, "domain"),
-            self._bind(area, "area"),
-            self._bind(cell, "cell"),
-            self._head(2, "period"),
-            times,
-        ]
-
     def _evidence(self) -> list[Any]:
         say, state = self.say, self.state
-        offered = {
-            say.layer(name, about): name
-            for name, about in self.case.layers.items()
-            if about["kind"] == "field" and about["role"] == "background"
-        }
-        sources = pmui.CheckBoxGroup(
-            options=offered,
-            value=list(state.backgrounds),
-            margin=(2, 16),
-            sizing_mode="stretch_width",
-            size="small",
-        )
         share = pmui.FloatSlider(
             label=say("hold_out"),
             start=0,
@@ -179,12 +127,12 @@ class Setup(View):
         seed = pmui.IntInput(label=say("hold_seed"), value=state.hold_seed, start=0, end=2**31, **FIELD)
         self._split = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(0, 16))
         return [
-            self._head(3, "sources_used"),
-            self._bind(sources, "backgrounds"),
-            self._head(4, "gauges"),
-            self._bind(share, "hold_out", "value_throttled"),
+            self._head(2, "sources_used"),
+            self.roles.panel,
+            self._head(3, "gauges"),
+            bind(state, share, "hold_out", "value_throttled"),
             self._split,
-            self._bind(seed, "hold_seed"),
+            bind(state, seed, "hold_seed"),
         ]
 
     def _method(self) -> list[Any]:
@@ -195,8 +143,8 @@ class Setup(View):
         seed = pmui.IntInput(label=say("seed"), value=state.seed, start=0, end=2**31, **FIELD)
         self.members.margin, seed.margin = (8, 4, 4, 16), (8, 16, 4, 4)
         counts = pn.Row(
-            self._bind(self.members, "members"),
-            self._bind(seed, "seed"),
+            bind(state, self.members, "members"),
+            bind(state, seed, "seed"),
             sizing_mode="stretch_width",
             margin=0,
         )
@@ -212,7 +160,11 @@ class Setup(View):
                 "& .MuiAccordionSummary-content *": {"fontSize": "12.5px", "my": 0.5},
             },
         )
-        return [self._head(5, "method"), self._bind(chosen, "method"), counts, more]
+        return [self._head(4, "method"), bind(state, chosen, "method"), counts, more]
+
+    def _method_chosen(self) -> None:
+        complete(self.state, self.case)
+        self._draw_settings()
 
     def _draw_settings(self) -> None:
         name = self.state.method
@@ -253,7 +205,7 @@ class Setup(View):
     def _cost_html(self, task: Task) -> str:
         say = self.say
         rows, columns = task.grid.shape
-        told = say("cost", rows=rows, columns=columns, hours=len(task.period.times), members=task.members)
+        told = say("cost", rows=rows, columns=columns, times=len(task.period.times), members=task.members)
         seconds = store.seconds(task)
         expected = say("cost_unknown") if seconds is None else say("cost_time", time=say.duration(seconds))
         return f"<span>{escape(told)}</span><b>{escape(expected)}</b>"

@@ -35,7 +35,7 @@ def test_the_page_and_what_it_opens_never_load_torch():
 def test_an_empty_link_opens_a_background_in_the_middle_of_the_case(desk, small):
     state = a_state()
     assert (state.layer, state.time, state.method) == ("satellite", "2020-07-01T04:00", "kriging")
-    assert state.backgrounds == ["satellite"]
+    assert state.used["background"] == ["satellite"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,13 @@ def test_a_link_is_short_and_readable():
 
 def a_setup(**chosen) -> State:
     return State(
-        **{"case": "front", "method": "kriging", "backgrounds": ["satellite"], "members": 4} | chosen
+        **{
+            "case": "front",
+            "method": "kriging",
+            "uses": {"kriging": {"background": ["satellite"]}},
+            "members": 4,
+        }
+        | chosen
     )
 
 
