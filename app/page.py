@@ -77,11 +77,16 @@ def complete(state: State) -> None:
     state.param.update(
         case=case.name,
         time=stamp(state.end_of_interval if state.end_of_interval in times else times[len(times) // 2]),
-        start=stamp(whole.start),
-        end=stamp(whole.end),
-        method=state.method if state.method in methods() else _first_method(case),
+        method=state.method if _possible(state.method, case) else _first_method(case),
     )
+    if not stamp(whole.start) <= state.start < state.end <= stamp(whole.end):
+        state.param.update(start=stamp(whole.start), end=stamp(whole.end), every=whole.interval)
     roles.complete(state, case)
+
+
+def _possible(name: str, case: Case) -> bool:
+    cls = methods().get(name)
+    return bool(cls) and ("gauges" not in cls.needs or store.gauge_layer(case) is not None)
 
 
 def _first_method(case: Case) -> str:

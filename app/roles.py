@@ -50,14 +50,16 @@ def complete(state: State, case: Case) -> None:
 
     Cells and period are left as they are, unless this is the first method or it wants other steps.
     """
-    if state.method in state.uses:
+    mine = (case.name, state.method)
+    if mine in state.uses:
         return
+    before = [uses for (name, _), uses in state.uses.items() if name == case.name]
     task, every = example(case.name, state.method), state.every or case.period.interval
     if task is None:
         wanted = [role for role in state.roles if role in ("background", *methods()[state.method].needs)]
-        last = next(reversed(state.uses.values()), {})
-        mine = {role: last.get(role) or offered(case, role)[:1] for role in wanted}
-        state.uses = {**state.uses, state.method: mine}
+        last = before[-1] if before else {}
+        uses = {role: last.get(role) or offered(case, role)[:1] for role in wanted}
+        state.uses = {**state.uses, mine: uses}
         return
     uses = {role: [_layer(use.name) for use in task.sources if use.role == role] for role in ROLES}
     own = {**task.settings, **state.settings.get(state.method, {})}
@@ -65,8 +67,8 @@ def complete(state: State, case: Case) -> None:
     extent |= {"start": stamp(task.period.start), "end": stamp(task.period.end)}
     state.param.update(
         settings={**state.settings, state.method: own},
-        **(extent if not state.uses or task.period.interval != every else {}),
-        uses={**state.uses, state.method: uses},
+        **(extent if not before or task.period.interval != every else {}),
+        uses={**state.uses, mine: uses},
     )
 
 

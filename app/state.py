@@ -59,7 +59,7 @@ class State(param.Parameterized):
     start = param.String(doc="the period of the next run, ISO, UTC")
     end = param.String()
     every = param.String(doc="the steps of the period; the case's own where it is empty")
-    uses = param.Dict(default={}, doc="by method: the layers of the case that it sees, by role")
+    uses = param.Dict(default={}, doc="by case and method: the layers that it sees, by role")
     hold_out = param.Number(default=0.2, bounds=(0, 0.95))
     hold_seed = param.Integer(default=0, bounds=(0, 2**31))
     method = param.String()
@@ -140,10 +140,10 @@ class State(param.Parameterized):
     @property
     def used(self) -> Mapping[str, list[str]]:
         """Layers that the method sees, by role."""
-        return self.uses.get(self.method, {})
+        return self.uses.get((self.case, self.method), {})
 
     def use(self, role: str, names: list[str]) -> None:
-        self.uses = {**self.uses, self.method: {**self.used, role: list(names)}}
+        self.uses = {**self.uses, (self.case, self.method): {**self.used, role: list(names)}}
 
     def set_setting(self, method: str, name: str, value: Any) -> None:
         mine: Mapping[str, Any] = self.settings.get(method, {})

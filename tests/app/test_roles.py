@@ -70,3 +70,19 @@ def test_a_choice_on_the_page_is_a_choice_of_the_state(desk):
     assert "predictor" in setup._cost.object
     assert store.case("climate").name == state.case
     setup.close()
+
+
+def test_another_case_has_choices_of_its_own(desk):
+    state = a_state(case="climate")
+    known = state.uses
+    state.case = "front"
+    complete(state)
+    assert (state.method, state.every) == ("climate_downscaling", "1h") or state.used
+    setup = Setup(state, Words("en"))
+    state.method = "kriging"
+    assert setup._task, setup._cost.object
+    setup.close()
+    state.case = "climate"
+    complete(state)
+    assert state.method != "kriging"
+    assert known.items() <= state.uses.items()

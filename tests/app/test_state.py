@@ -60,7 +60,7 @@ def a_setup(**chosen) -> State:
         **{
             "case": "front",
             "method": "kriging",
-            "uses": {"kriging": {"background": ["satellite"]}},
+            "uses": {("front", "kriging"): {"background": ["satellite"]}},
             "members": 4,
         }
         | chosen
