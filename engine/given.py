@@ -65,10 +65,11 @@ def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray
 
 
 def past(field: xr.DataArray, period: Period) -> Period:
-    """All that a source has, in steps of a period."""
+    """All that a source has, in steps of a period, or in its own where they are longer."""
     times, own = field.indexes["time"], steady(field, str(field.name))
-    count = (times[-1] - times[0] + own) // period.step
-    return replace(period, start=times[-1] - count * period.step, end=times[-1])
+    step = max(own, period.step)
+    count = (times[-1] - times[0] + own) // step
+    return Period(times[-1] - count * step, times[-1], step)
 
 
 def evidence(task: Task) -> Evidence:
@@ -136,9 +137,9 @@ def references(task: Task) -> dict[str, xr.DataArray]:
     names = [use.name for use in task.sources if use.role == "reference"]
     for name in [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else []):
         if found := locate(name):
-            names += [
-                f"{found.name}/{each}" for each, about in found.layers.items() if about["role"] == "reference"
-            ]
+            kept = [each for each, about in found.layers.items() if about["role"] == "reference"]
+            every = [f"{found.name}/{each}" for each in kept]
+            names += [each for each in every if not task.period.step % steady(field_of(each), each)]
     return {name: cut(name, field_of(name), task.domain, task.period) for name in dict.fromkeys(names)}
 
 

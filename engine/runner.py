@@ -29,7 +29,7 @@ from pathlib import Path
 import filelock
 
 from engine import fingerprint
-from engine.given import absolute, evidence
+from engine.given import absolute
 from engine.journal import Owner, Run
 from engine.methods import method
 from engine.runs import Store
@@ -75,10 +75,11 @@ class Runner:
 
     def submit(self, task: Task, *, fresh: bool = False) -> Run:
         """Ask for a task. What was computed before is found again; what was broken off goes on."""
-        method(task.method, task.settings).accept(task)
+        chosen = method(task.method, task.settings)
+        chosen.accept(task)
         task = absolute(task)
         key, inputs, versions = key_of(task)
-        evidence(task)  # a missing hour or an empty domain is told now, not after a wait
+        chosen.seen(task)  # a missing hour or an empty domain is told now, not after a wait
         with filelock.FileLock(self.store.root / "submit.lock"):  # two clicks are one run
             known = None if fresh else self.store.find(key)
             if known:

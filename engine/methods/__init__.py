@@ -23,7 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.fields import Snapshot
+from engine.fields import Evidence, Snapshot
+from engine.given import evidence
 from engine.tasks import MOST_MEMBERS, Task
 from engine.values import Invalid, number, whole
 
@@ -46,6 +47,10 @@ class Method(ABC):
 
         Steps are short (well under half a second each), for a cancel is seen between two of them.
         """
+
+    def seen(self, task: Task) -> Evidence:
+        """What it may see of a task; what cannot be read is refused."""
+        return evidence(task)
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
