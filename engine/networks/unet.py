@@ -48,6 +48,7 @@ class UNet(nn.Module):
         floors = list(zip(deep, widths, strict=True))
         self.patch, self.unit = patch, patch * 2 ** (len(widths) - 1)
         cells, told = patch**2, 4 * widths[0]
+        self.told = told
         steps = list(itertools.pairwise(widths))
         self.embed = nn.Sequential(Octaves(widths[0]), nn.Linear(widths[0], told), nn.SiLU())
         self.enter = _convolution(cells * (channels + conditions), widths[0], padding)
@@ -55,12 +56,13 @@ class UNet(nn.Module):
         self.fall = nn.ModuleList(nn.Conv2d(above, below, 2, 2) for above, below in steps)
         self.up = nn.ModuleList(Floor(count, width, told, padding) for count, width in floors)
         self.rise = nn.ModuleList(nn.ConvTranspose2d(below, above, 2, 2) for above, below in steps)
-        self.leave = _nothing(_convolution(widths[0], cells * (says or channels), padding))
+        self.leave = nothing(_convolution(widths[0], cells * (says or channels), padding))
         self.says = says
 
     def forward(self, x: Tensor, level: Tensor, *condition: Tensor, about: Tensor | None = None) -> Tensor:
         """Whatever the fields' precision is, the network computes in its own. ``about`` is what each field is
-        told besides its noise level: (members, 4 x the first width), or one for all."""
+        told besides its noise level: (members, 4 x the first width), or of the first few, which the others
+        repeat."""
         fields = torch.cat([each if each.ndim == 4 else each[:, None] for each in (x, *condition)], 1)
         if any(size % self.unit for size in fields.shape[-2:]):
             size = " x ".join(map(str, fields.shape[-2:]))
@@ -102,16 +104,19 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Sequential(_norm(width), nn.SiLU(), _convolution(width, width, padding))
         self.norm, self.scale = _norm(width), nn.Linear(told, 2 * width)
-        self.second = nn.Sequential(nn.SiLU(), _nothing(_convolution(width, width, padding)))
+        self.second = nn.Sequential(nn.SiLU(), nothing(_convolution(width, width, padding)))
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        scale, shift = self.scale(told)[:, :, None, None].chunk(2, 1)
+        # told of some, it holds for as many of all: rows of a product are rounded by how many there are
+        said = self.scale(told).repeat(len(x) // len(told), 1)
+        scale, shift = said[:, :, None, None].chunk(2, 1)
         return x + self.second(self.norm(self.first(x)) * (1 + scale) + shift)
 
 
 class Floor(nn.ModuleList):
     def __init__(self, blocks: int, width: int, told: int, padding: Padding) -> None:
         super().__init__(Block(width, told, padding) for _ in range(blocks))
+        self.width = width
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         for block in self:
@@ -127,7 +132,7 @@ def _norm(width: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(width, 8), width)
 
 
-def _nothing(layer: nn.Conv2d) -> nn.Conv2d:
+def nothing(layer: nn.Conv2d) -> nn.Conv2d:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
