@@ -10,7 +10,7 @@ of the whole.)
 
 *Held.* Guidance without gradients of the network, as `engine.guide` has it: clean + S A' (R + A S A')^-1 r,
 where A looks through the way back from the latent side and S is the variance that is left of each cell of the
-rain. Neighbouring cells are taken for independent: where rain belongs within a large cell the network knows.
+rain. A correction is spread evenly: where rain belongs within a large cell the network knows.
 """
 
 from __future__ import annotations
@@ -41,30 +41,33 @@ GUESSES = 2  # each leaves a tenth of the error of the one before
 class Held(Denoiser):
     """A prior of films whose rain is held to what was seen of it.
 
-    Of each cell of the denoised rain the variance S is left: what the network was told leaves `LEFT`, and the
-    noise its own.
+    Of each cell of the denoised rain a variance is left: what the network was told leaves `LEFT`, and the
+    noise its own. What it errs by goes ``together`` in so many cells: a mean over an area errs by more than
+    that of cells that err alone, and S is so much wider.
     """
 
     prior: Denoiser
     seen: Seen  # of rain, (members, hours, rows, columns), on the latent side
+    together: float = 1.0
 
     def __call__(self, x: Tensor, sigma: Level) -> Tensor:
         clean, noise = self.prior(x, sigma), float(sigma)
         left = 1 / (1 / LEFT + noise**-2)
         seen, rain = tabled(self.seen.expecting(left)), clean[:, 0]
         moved = rain
+        wide = self.together * left
         for _ in range(TURNS):
             predicted, linear = seen.operator(moved), seen.operator.linear(moved)
             target, variance = seen.law.site(predicted, torch.zeros_like(predicted))
             size = linear(linear.adjoint(torch.ones_like(predicted)))  # A A' where they share no cell
             solved = conjugate_gradients(
-                lambda w, linear=linear, variance=variance: variance * w + left * linear(linear.adjoint(w)),
+                lambda w, linear=linear, variance=variance: variance * w + wide * linear(linear.adjoint(w)),
                 target - predicted + linear(moved - rain),
-                variance + left * size,
+                variance + wide * size,
                 ROUNDS,
                 1e-8,
             )
-            moved = rain + left * linear.adjoint(solved)
+            moved = rain + wide * linear.adjoint(solved)
         return torch.cat([moved[:, None], clean[:, 1:]], 1)
 
 

@@ -40,6 +40,7 @@ from engine.values import Invalid
 
 HOUR: Any = pd.Timedelta("1h")
 FEWEST = 40  # intervals from which a law is told: ten days of six hours
+TOGETHER = 16.0  # cells: four a side, or fewer over some hours
 UNKNOWN = 1e6  # mm/h, the error of an area that nobody saw
 DRIZZLE = 0.02  # mm/h, below which a member is dry: what is left of the noise
 
@@ -109,7 +110,7 @@ class Trajectories:
         operators, observed, errors = zip(*seen, strict=True)
         whole = operators[0] if len(seen) == 1 else Stack(operators)
         law = Normal(torch.cat(observed), torch.cat(errors))
-        return Held(denoiser, Seen(Through(whole, prior.score), law))
+        return Held(denoiser, Seen(Through(whole, prior.score), law), TOGETHER)
 
     def _areas(self, rain: np.ndarray) -> tuple[Operator, Tensor, Tensor]:
         """Means of a film's rain over coarse cells and the intervals after its first hour."""
