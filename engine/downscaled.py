@@ -38,7 +38,7 @@ from engine.denoise import Denoiser
 from engine.downscaler import TRACE, Prior, Region
 from engine.fields import Box, Grid, Snapshot
 from engine.noise import HIGHEST, Streams, karras, seed_at
-from engine.regrid import on_cells
+from engine.overlap import on_cells
 from engine.sample import groups, ito
 from engine.values import Invalid
 

@@ -32,8 +32,8 @@ from engine.fields import Box, Grid
 from engine.networks.pixel import Pixel
 from engine.networks.unet import UNet
 from engine.noise import Streams, karras, seed_at
+from engine.overlap import on_cells
 from engine.priors import loaded
-from engine.regrid import on_cells
 from engine.sample import groups, ito, restart
 from engine.transforms import Log
 from engine.values import Invalid

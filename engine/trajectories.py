@@ -33,7 +33,7 @@ from engine.films import HOURS, KEPT, MEMORY, TRACE, Prior, Region
 from engine.laws import Normal
 from engine.noise import Streams, seed_at
 from engine.observe import Each, Gather, Hours, Operator, Stack, Then, Through, areas, points
-from engine.regrid import on_cells, onto
+from engine.overlap import on_cells, onto
 from engine.sample import groups
 from engine.streamed import Held, streamed
 from engine.values import Invalid

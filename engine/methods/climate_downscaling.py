@@ -59,7 +59,7 @@ class ClimateDownscaling(Method):
         # torch is loaded by whoever computes, never by the page that shows these settings
         from engine.downscaled import downscaled
         from engine.downscaler import prior
-        from engine.regrid import onto
+        from engine.overlap import onto
 
         self.accept(task)
         yield Snapshot(0.0, "reading")

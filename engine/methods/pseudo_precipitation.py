@@ -55,8 +55,8 @@ class PseudoPrecipitation(Method):
 
     def run(self, task: Task, seed: int, members: Sequence[int]) -> Iterator[Snapshot]:
         # torch is loaded by whoever computes, never by the page that shows these settings
+        from engine.overlap import onto
         from engine.pseudo import Refined, prior
-        from engine.regrid import onto
 
         self.accept(task)
         yield Snapshot(0.0, "reading")

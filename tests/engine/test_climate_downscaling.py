@@ -17,7 +17,7 @@ from engine.downscaler import NEEDED, Downscaler, Endless, Prior, around
 from engine.fields import Box, Grid, Period, ensemble
 from engine.methods import method
 from engine.noise import Streams
-from engine.regrid import onto
+from engine.overlap import onto
 from engine.sources.cases import write_case
 from engine.tasks import Task
 from engine.values import Invalid

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from engine import fields
 from engine.fields import Box, Grid, Period, ensemble
 from engine.networks.pixel import SCORES, Pixel, Rising, scores, unlike_normal
+from engine.overlap import onto
 from engine.pseudo import NEEDED, Prior, Pseudo, Refined, Truncation, moisture, prior, waves
-from engine.regrid import onto
 from engine.sources.cases import write_case
 from engine.tasks import Task
 from engine.values import Invalid
