@@ -23,6 +23,10 @@ from engine.methods import method, methods, settings_of
 from engine.tasks import Task
 from engine.values import Invalid
 
+# Choices that a task is made of.
+PRICED = ("area", "cell", "window", "start", "end", "every", "uses", "hold_out", "hold_seed")
+PRICED += ("method", "settings", "members", "seed")
+
 
 class Setup(View):
     """What the next run is made of."""
@@ -55,22 +59,7 @@ class Setup(View):
         self.watch(self._method_chosen, "method")
         self.watch(self.roles.follow, "method", "uses")
         self.watch(self.extent.follow, "cell", "start", "end", "every")
-        self.watch(
-            self._price,
-            "area",
-            "cell",
-            "window",
-            "start",
-            "end",
-            "every",
-            "uses",
-            "hold_out",
-            "hold_seed",
-            "method",
-            "settings",
-            "members",
-            "seed",
-        )
+        self.watch(self._price, *PRICED)
         self._draw_settings()
         self._price()
 
