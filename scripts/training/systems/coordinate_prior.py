@@ -34,7 +34,7 @@ from engine.sketch import Sketched
 from engine.transforms import NormalScore
 from engine.values import Invalid
 
-MEAN, SPREAD = -0.7, 1.4  # of ln sigma: under a sketch what is large is known, and details are to be made
+MEAN, SPREAD = -0.3, 1.5  # of ln sigma: under a sketch much of what is large is known
 LEARNED = functools.partial(stratified, mean=MEAN, spread=SPREAD)
 SCATTERED = 0.2  # share of the batches that are a random quarter of a finer tile's cells
 JUDGED = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
