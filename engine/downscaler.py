@@ -27,6 +27,7 @@ from engine.denoise import Denoiser, Karras, Level, tiled
 from engine.fields import Box, Grid
 from engine.networks.unet import UNet
 from engine.noise import Streams
+from engine.overlap import part, touched
 from engine.priors import loaded
 from engine.transforms import Log
 from engine.values import Invalid
@@ -121,21 +122,12 @@ class Prior:
 
     def cells(self, domain: Box) -> Region:
         """The coarse cells that a domain touches."""
-        whole, side = self.coarse, self.card["run"]["tile"] * self.card["step"]
-        box = whole.box
-        if not all(box.contains([domain.south, domain.north], [domain.west, domain.east])):
-            raise Invalid(f"domain: {tuple(domain)}; prior {self.name} knows {tuple(box)}: stay inside")
+        found, side = touched(self.coarse, domain, self.name), self.card["run"]["tile"] * self.card["step"]
         if min(domain.east - domain.west, domain.north - domain.south) < side:
             raise Invalid(
                 f"domain: {tuple(domain)}; prior {self.name} needs {side:g} degrees a side at least"
             )
-
-        def touched(low: float, high: float, edge: float) -> slice:
-            first, last = ((each - edge) / whole.step for each in (low, high))
-            return slice(math.floor(first + 1e-6), math.ceil(last - 1e-6))
-
-        rows = touched(domain.south, domain.north, box.south)
-        return Region(self, rows, touched(domain.west, domain.east, box.west))
+        return Region(self, *found)
 
 
 @dataclass(frozen=True)
@@ -148,10 +140,7 @@ class Region:
 
     @property
     def grid(self) -> Grid:
-        box, step = self.prior.coarse.box, self.prior.coarse.step
-        west, east = (box.west + step * each for each in (self.columns.start, self.columns.stop))
-        south, north = (box.south + step * each for each in (self.rows.start, self.rows.stop))
-        return Grid(Box(west, south, east, north), step)
+        return part(self.prior.coarse, self.rows, self.columns)
 
     @property
     def endless(self) -> bool:

@@ -12,7 +12,6 @@ every coarse cell.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from torch.nn import functional
 from engine.denoise import Denoiser, Karras, Level, tiled
 from engine.fields import Box, Grid
 from engine.networks.film import FilmNet
+from engine.overlap import part, touched
 from engine.priors import loaded
 from engine.transforms import NormalScore
 from engine.values import Invalid
@@ -162,21 +162,7 @@ class Prior:
 
     def cells(self, domain: Box) -> Region:
         """The coarse cells that a domain touches."""
-        whole = self.coarse
-        box = whole.box
-        if not all(box.contains([domain.south, domain.north], [domain.west, domain.east])):
-            raise Invalid(f"domain: {tuple(domain)}; prior {self.name} knows {tuple(box)}: stay inside")
-
-        def touched(low: float, high: float, edge: float, size: int) -> slice:
-            first = math.floor((low - edge) / whole.step + 1e-6)
-            last = math.ceil((high - edge) / whole.step - 1e-6)
-            if last - first < 2:  # a grid has two cells a side at least
-                first = min(first, size - 2)
-                last = first + 2
-            return slice(first, last)
-
-        rows = touched(domain.south, domain.north, box.south, whole.shape[0])
-        return Region(self, rows, touched(domain.west, domain.east, box.west, whole.shape[1]))
+        return Region(self, *touched(self.coarse, domain, self.name))
 
 
 @dataclass(frozen=True)
@@ -189,10 +175,7 @@ class Region:
 
     @property
     def coarse(self) -> Grid:
-        box, step = self.prior.coarse.box, self.prior.coarse.step
-        west, east = (box.west + step * each for each in (self.columns.start, self.columns.stop))
-        south, north = (box.south + step * each for each in (self.rows.start, self.rows.stop))
-        return Grid(Box(west, south, east, north), step)
+        return part(self.prior.coarse, self.rows, self.columns)
 
     @property
     def grid(self) -> Grid:

@@ -7,15 +7,44 @@ the rain of the fine ones in them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import xarray as xr
 
 from engine.bilinear import on_grid, positions, read
-from engine.fields import Grid
+from engine.fields import Box, Grid
 from engine.observe import areas
+from engine.values import Invalid
 
+Part = tuple[slice, slice]  # rows and columns of a grid
 LIKE = 0.01  # share by which two cells of one size may differ
+
+
+def touched(whole: Grid, domain: Box, prior: str) -> Part:
+    """The cells of a prior's grid that a domain touches, two a side at least, as a grid has."""
+    box = whole.box
+    if not all(box.contains([domain.south, domain.north], [domain.west, domain.east])):
+        raise Invalid(f"domain: {tuple(domain)}; prior {prior} knows {tuple(box)}: stay inside")
+
+    def side(low: float, high: float, edge: float, size: int) -> slice:
+        first = math.floor((low - edge) / whole.step + 1e-6)
+        last = math.ceil((high - edge) / whole.step - 1e-6)
+        if last - first < 2:
+            first = min(first, size - 2)
+            last = first + 2
+        return slice(first, last)
+
+    rows = side(domain.south, domain.north, box.south, whole.shape[0])
+    return rows, side(domain.west, domain.east, box.west, whole.shape[1])
+
+
+def part(whole: Grid, rows: slice, columns: slice) -> Grid:
+    """Some cells of a grid."""
+    west, east = (whole.box.west + whole.step * each for each in (columns.start, columns.stop))
+    south, north = (whole.box.south + whole.step * each for each in (rows.start, rows.stop))
+    return Grid(Box(west, south, east, north), whole.step)
 
 
 def on_cells(field: xr.DataArray, cells: Grid) -> np.ndarray:
@@ -24,10 +53,10 @@ def on_cells(field: xr.DataArray, cells: Grid) -> np.ndarray:
     if own.step > (1 + LIKE) * cells.step:
         return np.stack([on_grid(each, cells) for each in field])
     box, half = cells.box, own.step / 2
-    part = field.sel(
+    inside = field.sel(
         lat=slice(box.south - half, box.north + half), lon=slice(box.west - half, box.east + half)
     )
-    means, values = areas(Grid.of(part), cells), torch.from_numpy(part.values.astype(float))
+    means, values = areas(Grid.of(inside), cells), torch.from_numpy(inside.values.astype(float))
     known = means(values.isfinite().double())
     found = torch.where(known > 0.5, means(values.nan_to_num()) / known.clamp(min=1e-9), torch.nan)
     return found.reshape(-1, *cells.shape).numpy()

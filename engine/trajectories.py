@@ -30,6 +30,7 @@ from engine.denoise import Denoiser
 from engine.evidence import Seen
 from engine.fields import Grid, Observations, Period
 from engine.films import HOURS, KEPT, MEMORY, TRACE, Prior, Region
+from engine.intervals import steady
 from engine.laws import Normal
 from engine.noise import Streams, seed_at
 from engine.observe import Each, Gather, Hours, Operator, Stack, Then, Through, areas, points
@@ -153,7 +154,7 @@ def trajectories(
     if strange := sorted(set(now) - set(prior.quantities)):
         known = ", ".join(prior.quantities)
         raise Invalid(f"source {strange[0]}: of no use; prior {prior.name} knows {known}")
-    every = {name: prior.every(name, interval(field)) for name, field in now.items()}
+    every = {name: prior.every(name, steady(field, f"source {name}") / HOUR) for name, field in now.items()}
     longest = max(now, key=lambda name: every[name])
     stamp, step = now[longest].indexes["time"][0], every[longest] * HOUR
     first = stamp + (period.start - stamp) // step * step  # where an interval begins and the period's lies in
@@ -194,8 +195,3 @@ def hourly(
             f"{hours[absent][0]}; it holds {stamps[0]} to {stamps[-1]}"
         )
     return np.where((place >= 0)[:, None, None], values[place], np.nan)
-
-
-def interval(field: xr.DataArray) -> float:
-    """In hours."""
-    return pd.Timedelta(field.attrs["interval"]) / HOUR

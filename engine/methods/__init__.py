@@ -19,16 +19,20 @@ import inspect
 import math
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from engine.fields import Evidence, Snapshot
+import numpy as np
+
+from engine import fields
+from engine.cards import card
+from engine.fields import Evidence, Grid, Period, Snapshot
 from engine.given import evidence
 from engine.tasks import MOST_MEMBERS, Task
 from engine.values import Invalid, number, whole
 
-__all__ = ["Method", "method", "methods", "setting", "settings_of", "stage_of"]
+__all__ = ["Method", "drawn", "method", "methods", "of_steps", "setting", "settings_of", "stage_of"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,33 @@ def stage_of(members: Sequence[int]) -> str:
     """What a snapshot says while these are drawn together."""
     first, last = members[0] + 1, members[-1] + 1
     return f"members {first} to {last}" if len(members) > 1 else f"member {first}"
+
+
+Draws = Iterator[tuple[float, np.ndarray | None]]  # how far some members are, at last with their rain
+
+
+def drawn(
+    parts: Sequence[Sequence[int]],
+    draws: Callable[[Sequence[int]], Draws],
+    grid: Grid,
+    period: Period,
+    begun: float,
+) -> Iterator[Snapshot]:
+    """Members in groups that are drawn one after another, once a share of all work is done."""
+    for done, part in enumerate(parts):
+        for share, rain in draws(part):
+            progress = begun + (1 - begun) * (done + share) / len(parts)
+            if rain is None:
+                yield Snapshot(min(progress, 0.999), stage_of(part))
+                continue
+            made = fields.rain(rain, period.times, grid.lat, grid.lon, interval=period.interval)
+            yield Snapshot(progress, stage_of(part), members=made.assign_coords(member=list(part)))
+
+
+def of_steps(task: Task, prior: str) -> None:
+    """Refuse a task of other steps than a prior was taught."""
+    if task.period.interval != (taught := card(prior)["run"]["interval"]):
+        raise Invalid(f"period.step: got {task.period.interval}; prior {prior} was taught means of {taught}")
 
 
 def _checked(each: dataclasses.Field, value: Any) -> Any:

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import xarray as xr
 
-from engine import fields
-from engine.cards import card, names
+from engine.cards import names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting, stage_of
+from engine.methods import Draws, Method, drawn, of_steps, setting
 from engine.tasks import Role, Task
 from engine.values import Invalid
 
@@ -66,25 +65,16 @@ class ClimateDownscaling(Method):
         own, past = whole(task, "background", "predictor"), whole(task, "history")
         ready = yield from downscaled(prior(self.prior), task.domain, own, past)
         ready = ready.at(task.period.times)
-        parts = ready.parts(members)
-        for number, part in enumerate(parts):
-            stage = stage_of(part)
+
+        def draws(part: Sequence[int]) -> Draws:
             for share, rain in ready.draws(seed, part, self.steps, self.noise, self.mass):
-                progress = 0.06 + 0.94 * (number + share) / len(parts)
-                if rain is None:
-                    yield Snapshot(min(progress, 0.999), stage)
-                    continue
-                grid, period = task.grid, task.period
-                values = onto(grid, ready.grid, rain)
-                made = fields.rain(values, period.times, grid.lat, grid.lon, interval=period.interval)
-                yield Snapshot(progress, stage, members=made.assign_coords(member=list(part)))
+                yield share, None if rain is None else onto(task.grid, ready.grid, rain)
+
+        yield from drawn(ready.parts(members), draws, task.grid, task.period, 0.06)
 
     def accept(self, task: Task) -> None:
         super().accept(task)
-        if task.period.interval != (taught := card(self.prior)["run"]["interval"]):
-            raise Invalid(
-                f"period.step: got {task.period.interval}; prior {self.prior} was taught means of {taught}"
-            )
+        of_steps(task, self.prior)
 
 
 def whole(task: Task, *roles: Role) -> dict[str, xr.DataArray]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine import fields
 from engine.cards import names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting, stage_of
+from engine.methods import Draws, Method, drawn, setting
 from engine.tasks import Task
 
 
@@ -63,15 +62,9 @@ class CoordinatePrior(Method):
         yield Snapshot(0.0, "reading")
         given = evidence(task)
         ready = yield from posteriors(prior(self.prior), given, self.gauge_error)
-        parts = ready.parts(members)
         tau = self.tau if self.mode == "as published" else None
-        for number, part in enumerate(parts):
-            stage = stage_of(part)
-            for share, rain in ready.draws(seed, part, self.steps, tau):
-                progress = 0.08 + 0.92 * (number + share) / len(parts)
-                if rain is None:
-                    yield Snapshot(min(progress, 0.999), stage)
-                    continue
-                grid, interval = given.grid, given.period.interval
-                made = fields.rain(rain, given.period.times, grid.lat, grid.lon, interval=interval)
-                yield Snapshot(progress, stage, members=made.assign_coords(member=list(part)))
+
+        def draws(part: Sequence[int]) -> Draws:
+            return ready.draws(seed, part, self.steps, tau)
+
+        yield from drawn(ready.parts(members), draws, given.grid, given.period, 0.08)

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import xarray as xr
 
-from engine import fields
-from engine.cards import card, names
+from engine.cards import names
 from engine.fields import Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting, stage_of
+from engine.methods import Draws, Method, drawn, of_steps, setting
 from engine.quantities import RAIN, quantity_of
 from engine.tasks import Task
 from engine.values import Invalid
@@ -63,24 +62,16 @@ class PseudoPrecipitation(Method):
         given = evidence(task)
         rain, divergence = (only(role, given.of(role)) for role in WANTED)
         ready = Refined.of(prior(self.prior), task.domain, rain, divergence)
-        grid, period, parts = given.grid, given.period, ready.parts(members)
-        for number, part in enumerate(parts):
-            stage = stage_of(part)
-            for share, values in ready.draws(seed, part, self.steps):
-                progress = 0.02 + 0.98 * (number + share) / len(parts)
-                if values is None:
-                    yield Snapshot(min(progress, 0.999), stage)
-                    continue
-                values = onto(grid, ready.grid, values)
-                made = fields.rain(values, period.times, grid.lat, grid.lon, interval=period.interval)
-                yield Snapshot(progress, stage, members=made.assign_coords(member=list(part)))
+
+        def draws(part: Sequence[int]) -> Draws:
+            for share, rain in ready.draws(seed, part, self.steps):
+                yield share, None if rain is None else onto(given.grid, ready.grid, rain)
+
+        yield from drawn(ready.parts(members), draws, given.grid, given.period, 0.02)
 
     def accept(self, task: Task) -> None:
         super().accept(task)
-        if task.period.interval != (taught := card(self.prior)["run"]["interval"]):
-            raise Invalid(
-                f"period.step: got {task.period.interval}; prior {self.prior} was taught means of {taught}"
-            )
+        of_steps(task, self.prior)
 
 
 def only(role: str, given: Mapping[str, xr.DataArray]) -> xr.DataArray:

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import xarray as xr
 
-from engine import fields
 from engine.cards import names
 from engine.fields import Evidence, Snapshot
 from engine.given import evidence
-from engine.methods import Method, setting, stage_of
+from engine.methods import Draws, Method, drawn, setting
 from engine.tasks import Task
 from engine.values import Invalid
 
@@ -64,16 +63,11 @@ class Trajectory(Method):
         past, region = by_quantity(given, "history"), known.cells(task.domain)
         ready = trajectories(known, task.period, region, now, past, given.gauges, settings)
         yield Snapshot(0.02, "calibrated")
-        parts, grid = ready.parts(members), task.grid
-        for number, part in enumerate(parts):
-            stage = stage_of(part)
-            for share, rain in ready.draws(grid, seed, part, self.steps):
-                progress = 0.02 + 0.98 * (number + share) / len(parts)
-                if rain is None:
-                    yield Snapshot(min(progress, 0.999), stage)
-                    continue
-                made = fields.rain(rain, task.period.times, grid.lat, grid.lon, interval="1h")
-                yield Snapshot(progress, stage, members=made.assign_coords(member=list(part)))
+
+        def draws(part: Sequence[int]) -> Draws:
+            return ready.draws(task.grid, seed, part, self.steps)
+
+        yield from drawn(ready.parts(members), draws, task.grid, task.period, 0.02)
 
     def accept(self, task: Task) -> None:
         super().accept(task)
