@@ -14,7 +14,7 @@ from bokeh.models import CustomJS
 from panel.custom import JSComponent
 
 SCRIPT = """
-const KEYS = {" ": "play", ArrowLeft: "-1", ArrowRight: "1"}
+const KEYS = {" ": "play", ArrowLeft: "-1", ArrowRight: "1", g: "g", m: "m"}
 const FIELDS = ["INPUT", "TEXTAREA", "SELECT"]
 
 const typing = (event) => {
@@ -43,8 +43,9 @@ export function render({model, el}) {
     if (!key || event.ctrlKey || event.metaKey || event.altKey || typing(event)) return
     event.preventDefault()
     count += 1
-    if (key !== "play") walked += (event.shiftKey ? 24 : 1) * Number(key)
-    model.pressed = `${key === "play" ? "play" : "walk"}#${walked}#${count}`
+    const walk = Number(key)
+    if (walk) walked += (event.shiftKey ? 24 : 1) * walk
+    model.pressed = `${walk ? "walk" : key}#${walked}#${count}`
   }
   document.addEventListener("keydown", press)
   const beat = setInterval(() => {

@@ -1,8 +1,9 @@
-"""The shell: the header, the setup and the runs at the left, the map and its time bar; one call a session.
+"""The shell: the header with its screens, the setup at the left, the screen on show over the time bar.
 
-The link is read before any view is built. Views know only the state; the shell puts them side by side and
-gives them their beat: one callback a session compares the journal's version with the last one seen and has
-the views follow only when it moved. Whatever the session made ends with the session.
+One call a session. The link is read before any view is built. Views know only the state; the shell puts them
+side by side and gives them their beat: one callback a session compares the journal's version with the last
+one seen and has the views follow only when it moved. A screen is built when it is first opened and then kept,
+hidden while another is on show. Whatever the session made ends with the session.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import panel_material_ui as pmui
 
 from app import roles, store
 from app.clock import mind_the_line
-from app.state import RUN, State, stamp
-from app.theme import LANGUAGES, Words, dress, sheet
+from app.header import header, tabs
+from app.keys import press
+from app.state import LINKED, RUN, SCREENS, State, stamp
+from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
 from app.views.maps import Map
@@ -25,10 +28,15 @@ from app.views.notice import Notice
 from app.views.runs import Runs
 from app.views.series import TimeBar
 from app.views.setup import Setup
+from app.views.strip import Strip
 from engine.methods import methods
 from engine.sources.cases import Case
 
-VIEWS: tuple[type[View], ...] = (Setup, Runs, Choice, Map, TimeBar, Notice)
+ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice)
+# A screen's views stand one below the other.
+VIEWS: tuple[type[View], ...] = (Choice, Map, Runs)
+THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
+OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 BEAT = 250  # ms between two looks at the version of the journal
 FRAME = {
     "& .MuiAppBar-root": {
@@ -75,6 +83,7 @@ def complete(state: State) -> None:
         state.layer = next((name for name in shown if case.layers[name]["role"] == "background"), shown[0])
     whole = case.period
     state.param.update(
+        screen=state.screen if state.screen in THERE else "explore",
         case=case.name,
         time=stamp(state.end_of_interval if state.end_of_interval in times else times[len(times) // 2]),
         method=state.method if _possible(state.method, case) else _first_method(case),
@@ -102,6 +111,7 @@ class Session:
     def __init__(self, state: State) -> None:
         self.state = state
         self.views: dict[type[View], Any] = {}
+        self.screens: dict[str, Any] = {}
         self._seen = -1
         self.page = pmui.Page(
             title="Rainloom",
@@ -119,9 +129,8 @@ class Session:
         mind_the_line(pn.state.curdoc, Words(state.language)("offline"))
         self._build()
         state.param.watch(lambda *_: self._build(), ["language", "case"])
-        state.param.watch(
-            self._write_link, ["case", "time", "layer", "run", "statistic", "member", "above", "language"]
-        )
+        state.param.watch(lambda *_: self._open(), "screen")
+        state.param.watch(self._write_link, list(LINKED))
         state.param.watch(lambda event: self.page.param.update(dark_theme=event.new), "dark")
         self._location = pn.state.location
         if self._location is not None:
@@ -132,21 +141,23 @@ class Session:
         pn.state.on_session_destroyed(lambda _context: self.close())
 
     def _build(self) -> None:
-        """Make every view, in the language and for the case that are chosen now."""
+        """Make the views in the language and for the case that are chosen now."""
         for view in self.views.values():
             view.close()
+        self.views.clear()
+        self.screens.clear()
         complete(self.state)
-        say = Words(self.state.language)
-        self.views = {cls: cls(self.state, say) for cls in VIEWS}
-        setup, runs, choice, maps, bar, notice = (self.views[cls] for cls in VIEWS)
-        for view in (setup, runs):
-            view.on_copy(bar.clock.copy)
-            view.on_copy(lambda _text: notice.tell(say("copied")))
-        self.page.header = header(self.page, self.state, say)
-        self.page.sidebar = [self._side(say, setup, runs)]
+        self.say = Words(self.state.language)
+        setup, strip, bar, notice = (self._view(cls) for cls in ALWAYS)
+        bar.clock.param.watch(lambda event: press(self.state, event.new), "pressed")
+        for view in (setup, strip):
+            self._serve(view)
+        self._tabs = tabs(self.state, self.say, THERE)
+        self.page.header = header(self.page, self.state, self.say, self._tabs)
+        self.page.sidebar = [pn.Column(setup.panel, strip.panel, sizing_mode="stretch_both", margin=0)]
+        self._work = pn.Column(sizing_mode="stretch_both", margin=0)
         work = pn.Column(
-            choice.panel,
-            maps.panel,
+            self._work,
             bar.panel,
             notice.panel,
             sizing_mode="stretch_both",
@@ -154,29 +165,49 @@ class Session:
             stylesheets=[sheet("work")],
         )
         self.page.main = [work]
-        if self._seen >= 0:
-            maps.warm()
+        self._open()
 
-    def _side(self, say: Words, setup: Setup, runs: Runs) -> Any:
-        names = ["setup", "runs"]
-        tabs = pmui.Tabs(
-            (say("tab_setup"), setup.panel),
-            (say("tab_runs"), runs.panel),
-            active=names.index(self.state.tab),
-            sizing_mode="stretch_both",
-            margin=0,
-            css_classes=["side"],
-            stylesheets=[sheet("side")],
-        )
-        tabs.param.watch(lambda event: self.state.param.update(tab=names[event.new]), "active")
-        setup.watch(lambda: tabs.param.update(active=names.index(self.state.tab)), "tab")
-        return tabs
+    def _view(self, cls: type[View]) -> Any:
+        view = self.views[cls] = cls(self.state, self.say)
+        return view
+
+    def _serve(self, view: View) -> None:
+        """What only the page can do, for a view."""
+        clock, notice, copied = self.views[TimeBar].clock, self.views[Notice], self.say("copied")
+
+        def copy(text: str) -> None:
+            clock.copy(text)
+            notice.tell(copied)
+
+        view.copy, view.tell = copy, notice.tell
+
+    def _open(self) -> None:
+        """Show the screen that is chosen; the first time it is made."""
+        name = self.state.screen
+        if name not in self.screens:
+            made = [self._view(cls) for cls in VIEWS if cls.screen == name]
+            for view in made:
+                self._serve(view)
+            panels = [view.panel for view in made]
+            self.screens[name] = pn.Column(*panels, sizing_mode="stretch_both", margin=0, name=name)
+            self._work.append(self.screens[name])
+            if name == "explore" and self._seen >= 0:
+                self.views[Map].warm()
+        else:
+            for cls, view in self.views.items():
+                if cls.screen == name:
+                    view.follow()
+        for other, screen in self.screens.items():
+            screen.visible = other == name
+        self._tabs.active = THERE.index(name)
+        self.views[TimeBar].panel.visible = name in OF_AN_HOUR
 
     def _loaded(self) -> None:
         store.begin()
         self._seen = store.version()
         pn.state.add_periodic_callback(self._tick, period=BEAT)
-        self.views[Map].warm()
+        if Map in self.views:
+            self.views[Map].warm()
         self._write_link()
 
     def _tick(self) -> None:
@@ -184,7 +215,8 @@ class Session:
         if version != self._seen:
             self._seen = version
             for view in self.views.values():
-                view.follow()
+                if view.shown:
+                    view.follow()
 
     def _write_link(self, *_events: Any) -> None:
         if self._location is not None and self._location.search != (link := "?" + self.state.query()):
@@ -211,41 +243,3 @@ def unbind(page: Any) -> None:
     for watcher in [each for each in watchers if getattr(each.fn, "__self__", None) is not None]:
         if getattr(watcher.fn.__self__, "self", None) is page:
             pn.state.param.unwatch(watcher)
-
-
-def header(page: Any, state: State, say: Words) -> list[Any]:
-    """The case, the language and the dress."""
-    cases = {
-        case.title if say.language == "en" else say.maybe(f"case_{case.name}", case.title): case.name
-        for case in store.cases().values()
-    }
-    case = pmui.Select(
-        label="",
-        options=cases,
-        value=state.case,
-        width=220,
-        size="small",
-        margin=(0, 8, 0, 24),
-        variant="outlined",
-        sx={"& .MuiSelect-select, & svg": {"color": "var(--panel-on-background-color) !important"}},
-    )
-    case.param.watch(lambda event: state.param.update(case=event.new), "value")
-    language = pmui.RadioButtonGroup(
-        options={label: name for name, label in LANGUAGES.items()},
-        value=state.language,
-        size="small",
-        margin=(0, 8),
-    )
-    language.param.watch(lambda event: state.param.update(language=event.new), "value")
-    dark = pmui.ToggleIcon(
-        icon="dark_mode",
-        active_icon="light_mode",
-        value=state.dark,
-        description=say("dark"),
-        margin=0,
-        sx={"& .MuiIcon-root": {"color": "var(--panel-on-background-color) !important"}},
-    )
-    dark.param.watch(lambda event: state.param.update(dark=event.new), "value")
-    fold = pmui.IconButton(icon="menu", description=say("fold"), margin=(0, 0, 0, 12))
-    fold.on_click(lambda _: page.param.update(sidebar_open=not page.sidebar_open))
-    return [fold, case, pn.Spacer(sizing_mode="stretch_width"), language, dark]

@@ -27,7 +27,8 @@ from engine.values import Invalid, instant
 
 ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers may have for a method
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
-LINKED = ("case", "time", "layer", "run", "statistic", "member", "above", "language")
+SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
+LINKED = ("screen", "case", "time", "layer", "run", "statistic", "member", "above", "language")
 
 
 def stamp(time: Any) -> str:
@@ -39,6 +40,7 @@ class State(param.Parameterized):
     """Choices. Those in `LINKED` travel in the link of the page."""
 
     # No bounds here: a choice is valid only within a case or a run, and those are known to the store.
+    screen = param.Selector(default="explore", objects=list(SCREENS))
     case = param.String()
     time = param.String(doc="the end of the interval on show, ISO, UTC")
     layer = param.String(doc="a layer of the case, or the word run")
@@ -52,7 +54,6 @@ class State(param.Parameterized):
     gauges = param.Boolean(default=True, doc="whether the gauges are drawn")
     window = param.Tuple(default=None, length=4, allow_None=True, doc="the bounds of the map, degrees")
     dark = param.Boolean(default=False)
-    tab = param.Selector(default="setup", objects=["setup", "runs"])
 
     area = param.Selector(default="case", objects=["case", "window"], doc="the domain of the next run")
     cell = param.Number(default=0.1, bounds=(0.01, 5), doc="degrees")
@@ -69,7 +70,7 @@ class State(param.Parameterized):
 
     def query(self) -> str:
         """The link of this view, as the part of an address after the question mark."""
-        keys = ["case", "time", "layer"]
+        keys = ["screen", "case", "time", "layer"]
         if self.layer == RUN:
             keys += ["run", "statistic"]
             keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])

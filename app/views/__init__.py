@@ -2,7 +2,11 @@
 
 A view is made from the `State` of its session and the `Words` of its language. It has a ``panel`` to be
 placed on the page, ``follow()`` to be called when any run changed, and ``close()`` for the end. It writes
-choices into the state, watches the choices it depends on, and asks `app.store` for what follows.
+choices into the state, watches the choices it depends on, and asks `app.store` for what follows. What only
+the page can do for it, the shell hands it: ``copy`` puts a text on the clipboard, ``tell`` says a line.
+
+Some views are always there, others make up a screen: these are made when their screen is first opened, and
+stay. A screen that is not on show need not be right: a view that is costly to draw looks at ``shown``.
 """
 
 from __future__ import annotations
@@ -23,8 +27,11 @@ class View:
     """What every view shares: its watches end with it, and slow work wakes it at most once at a time."""
 
     panel: Any
+    screen = ""  # that it is part of; none: it is always there
 
     def __init__(self, state: State, say: Words) -> None:
+        self.copy: Callable[[str], None] = lambda _text: None
+        self.tell: Callable[[str], None] = lambda _text: None
         self.state, self.say, self.closed = state, say, False
         self._document, self._loop = pn.state.curdoc, IOLoop.current()
         self._watches: list[Any] = []
@@ -56,8 +63,13 @@ class View:
             for work in works:
                 work.add_done_callback(wake)
 
+    @property
+    def shown(self) -> bool:
+        """Whether its screen is on show."""
+        return self.screen in ("", self.state.screen)
+
     def follow(self) -> None:
-        """Some run changed."""
+        """Some run changed, or its screen came on show."""
 
     def close(self) -> None:
         self.closed = True

@@ -16,6 +16,8 @@ from app.views import View
 class Choice(View):
     """A row of lists and fields; each shows itself only where it means something."""
 
+    screen = "explore"
+
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
         self.case = store.case(state.case)

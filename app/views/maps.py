@@ -32,6 +32,8 @@ WHITE, BLACK = "#ffffff", "#101418"
 class Map(View):
     """The map with everything that lies on it."""
 
+    screen = "explore"
+
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
         self.case = store.case(state.case)
@@ -65,7 +67,7 @@ class Map(View):
         self.paint()
 
     @property
-    def shown(self) -> Shown:
+    def asked(self) -> Shown:
         state = self.state
         if state.layer != RUN:
             return Shown(self.case.name, state.layer)
@@ -82,7 +84,7 @@ class Map(View):
         time = self.state.end_of_interval
         if time is None:
             return
-        found, wait = store.picture(self.shown, time)
+        found, wait = store.picture(self.asked, time)
         if wait is not None:
             self.canvas.fade()
             self.after([wait], self.paint)

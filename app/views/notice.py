@@ -27,6 +27,7 @@ class Notice(View):
 
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
+        self.tell = self._say
         self._known = {run.id: run.state for run in store.runs()}
         self._run: Run | None = None
         self._count = 0
@@ -58,7 +59,7 @@ class Notice(View):
                 self._tell(self.say(f"told_{run.state}", title=title), run.state)
         self._known = {name: run.state for name, run in states.items()}
 
-    def tell(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self._run = None
         self._tell(text, "")
 
@@ -79,6 +80,7 @@ class Notice(View):
         run: Any = self._run
         if run is not None:
             self.state.param.update(
+                screen="explore",
                 case=store.case_of(run.task) or self.state.case,
                 layer=RUN,
                 run=run.id,

@@ -6,7 +6,6 @@ the journal's version moved, never on a timer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 
 import panel as pn
@@ -26,6 +25,8 @@ RESUMABLE = ("cancelled", "failed", "interrupted")
 class Runs(View):
     """Cards, the newest first."""
 
+    screen = "runs"
+
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
         self.cards: dict[str, Card] = {}
@@ -44,15 +45,7 @@ class Runs(View):
         )
         self.panel = pn.Column(self._list, sizing_mode="stretch_both", margin=0)
         self.watch(self._mark, "run", "layer")
-        self._copied: list[Callable[[str], None]] = []
         self.follow()
-
-    def on_copy(self, call: Callable[[str], None]) -> None:
-        self._copied.append(call)
-
-    def copy(self, text: str) -> None:
-        for call in self._copied:
-            call(text)
 
     def follow(self) -> None:
         listed = store.runs()[:LISTED]
@@ -78,6 +71,7 @@ class Runs(View):
         """Show a run on the map, at the hour on show if the run has it."""
         state = self.state
         state.param.update(
+            screen="explore",
             case=store.case_of(run.task) or state.case,
             layer=RUN,
             run=run.id,

@@ -231,7 +231,7 @@ class TimeBar(View):
         what, hours = event.new.split("#")[0], int(event.new.split("#")[1])
         if what == "play":
             self.state.playing = not self.state.playing
-        else:  # the sum of all arrows: of many quick ones only the last message may come
+        elif what == "walk":  # the sum of all arrows: of many quick ones only the last message may come
             self.step(hours - self._walked)
             self._walked = hours
 

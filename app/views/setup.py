@@ -42,7 +42,6 @@ class Setup(View):
         self._cost = pn.pane.HTML(
             stylesheets=[sheet("cost")], margin=(4, 16, 2, 16), sizing_mode="stretch_width"
         )
-        self._copied: list[Any] = []
         self.extent = Extent(state, say, self.case)
         self.roles = Roles(state, say, self.case)
         body = pn.Column(
@@ -77,7 +76,7 @@ class Setup(View):
         )
         copy = pmui.IconButton(icon="content_copy", description=say("copy_yaml"), margin=(4, 10, 8, 0))
         self.run.on_click(lambda _: self._submit())
-        copy.on_click(lambda _: self._copy())
+        copy.on_click(lambda _: self.copy(self.yaml()))
         return pn.Column(
             self._cost,
             pn.Row(self.run, copy, sizing_mode="stretch_width", margin=0),
@@ -86,13 +85,6 @@ class Setup(View):
             sizing_mode="stretch_width",
             margin=0,
         )
-
-    def on_copy(self, call: Any) -> None:
-        self._copied.append(call)
-
-    def _copy(self) -> None:
-        for call in self._copied:
-            call(self.yaml())
 
     def _head(self, number: int, key: str) -> Any:
         return pn.pane.HTML(
@@ -232,7 +224,8 @@ class Setup(View):
             return
         run = job.result()
         time = self.state.within(run.task.period.times)
-        self.state.param.update(run=run.id, layer=RUN, tab="runs", time=time)
+        screen = "explore" if self.state.screen in ("welcome", "stories") else self.state.screen
+        self.state.param.update(screen=screen, run=run.id, layer=RUN, time=time)
 
     def follow(self) -> None:
         """A finished run makes the next estimate better."""

@@ -74,11 +74,11 @@ def test_a_new_hour_sends_only_the_picture(desk, small):
 def test_steps_go_round_and_keys_are_steps(desk, small):
     state = a_state()
     bar = TimeBar(state, Words("en"))
-    bar.clock.pressed = "1#1"
+    bar.clock.pressed = "walk#1#1"
     assert state.time == "2020-07-01T05:00"
     bar.step(-5)
     assert state.time == "2020-07-01T06:00"
-    bar.clock.pressed = "play#2"
+    bar.clock.pressed = "play#1#2"
     assert state.playing
     assert bar.clock.playing
     bar.clock.beat += 1

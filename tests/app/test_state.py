@@ -52,7 +52,7 @@ def test_what_a_link_says_wrongly_is_left_out():
 
 def test_a_link_is_short_and_readable():
     state = State(case="front", time="2020-07-01T15:00", layer="satellite", statistic="p90")
-    assert state.query() == "case=front&time=2020-07-01T15:00&layer=satellite&language=en"
+    assert state.query() == "screen=explore&case=front&time=2020-07-01T15:00&layer=satellite&language=en"
 
 
 def a_setup(**chosen) -> State:

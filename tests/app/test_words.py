@@ -13,9 +13,9 @@ from app.theme import LANGUAGES, SCALES, Words, sheet, table
 APP = Path(__file__).resolve().parents[2] / "app"
 CODE = [path for path in APP.rglob("*.py") if path.stem not in ("__main__", "meter", "serving")]
 SHOWN = {"label", "description", "placeholder", "helper_text", "text", "title", "name_shown"}
-PREFIXES = ("role_",
+PREFIXES = (
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
-    "gauge_", "area_", "role_",
+    "gauge_", "area_", "role_", "screen_",
 )  # fmt: skip
 
 

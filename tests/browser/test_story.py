@@ -73,13 +73,14 @@ def test_open_run_watch_look_and_stop(page, browser, server):
     opened(other, page.url)
     other.get_by_text("60 of 60 members", exact=True).wait_for()
     other.get_by_role("tab", name="Runs").click()
+    other.get_by_text("60 members").first.wait_for()
 
     # A longer run, stopped: acknowledged at once, and told in both sessions.
-    page.get_by_role("tab", name="Setup").click()
     number(page, "Members", 900)
     page.get_by_text("900 members").wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("tab", name="Runs").click()
     page.get_by_text("cancelled", exact=True).first.wait_for()
     other.get_by_text("cancelled", exact=True).first.wait_for()
     other.close()

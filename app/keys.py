@@ -1,0 +1,21 @@
+"""Keys: what a key does to the choices, and the sheet that lists them.
+
+The browser sends a key only while nobody types (`app.clock`); steps in time belong to the time bar, which
+counts them.
+"""
+
+from __future__ import annotations
+
+from app.state import RUN, State
+
+# Key, and the word that says what it does; the first two are the time bar's.
+SHEET = (("space", "key_play"), ("← →", "key_steps"), ("g", "key_gauges"), ("m", "key_member"))
+
+
+def press(state: State, pressed: str) -> None:
+    """Do what a key asks for; ``pressed`` is as the clock tells it, the key first."""
+    key = pressed.partition("#")[0]
+    if key == "g":
+        state.gauges = not state.gauges
+    elif key == "m" and state.layer == RUN:
+        state.param.update(statistic="member", member=state.member + (state.statistic == "member"))
