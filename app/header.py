@@ -1,8 +1,8 @@
-"""The header: the case, a tab for each screen, the language and the dress."""
+"""The header: the case, a tab for each screen, a link to this view, the keys, the language and the dress."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import panel as pn
@@ -20,8 +20,8 @@ TABS = {
 }
 
 
-def header(page: Any, state: State, say: Words, screens: Any) -> list[Any]:
-    """The case, the screens, the language and the dress."""
+def header(page: Any, state: State, say: Words, screens: Any, share: Callable[[], None]) -> list[Any]:
+    """What stands in it, from left to right; ``share`` copies the link."""
     cases = {
         case.title if say.language == "en" else say.maybe(f"case_{case.name}", case.title): case.name
         for case in store.cases().values()
@@ -58,8 +58,12 @@ def header(page: Any, state: State, say: Words, screens: Any) -> list[Any]:
     dark.param.watch(lambda event: state.param.update(dark=event.new), "value")
     fold = pmui.IconButton(icon="menu", description=say("fold"), margin=(0, 0, 0, 12), align="center")
     fold.on_click(lambda _: page.param.update(sidebar_open=not page.sidebar_open))
+    link = pmui.IconButton(icon="link", description=say("share"), margin=0, align="center")
+    link.on_click(lambda _: share())
+    keys = pmui.IconButton(icon="keyboard", description=say("keys"), margin=0, align="center")
+    keys.on_click(lambda _: state.param.update(help=True))
     space = pn.Spacer(sizing_mode="stretch_width")
-    return [fold, case, screens, space, language, dark]
+    return [fold, case, screens, space, link, keys, language, dark]
 
 
 def tabs(state: State, say: Words, there: Sequence[str]) -> Any:

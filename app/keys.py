@@ -9,13 +9,21 @@ from __future__ import annotations
 from app.state import RUN, State
 
 # Key, and the word that says what it does; the first two are the time bar's.
-SHEET = (("space", "key_play"), ("← →", "key_steps"), ("g", "key_gauges"), ("m", "key_member"))
+SHEET = (
+    ("␣", "key_play"),
+    ("← →", "key_steps"),
+    ("g", "key_gauges"),
+    ("m", "key_member"),
+    ("?", "key_help"),
+)
 
 
 def press(state: State, pressed: str) -> None:
     """Do what a key asks for; ``pressed`` is as the clock tells it, the key first."""
     key = pressed.partition("#")[0]
-    if key == "g":
+    if key == "?":
+        state.help = not state.help
+    elif key == "g":
         state.gauges = not state.gauges
     elif key == "m" and state.layer == RUN:
         state.param.update(statistic="member", member=state.member + (state.statistic == "member"))

@@ -23,6 +23,7 @@ from app.state import LINKED, RUN, SCREENS, State, stamp
 from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
+from app.views.keys import Keys
 from app.views.maps import Map
 from app.views.notice import Notice
 from app.views.runs import Runs
@@ -32,7 +33,7 @@ from app.views.strip import Strip
 from engine.methods import methods
 from engine.sources.cases import Case
 
-ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice)
+ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
 # A screen's views stand one below the other.
 VIEWS: tuple[type[View], ...] = (Choice, Map, Runs)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
@@ -127,12 +128,12 @@ class Session:
         )
         unbind(self.page)
         mind_the_line(pn.state.curdoc, Words(state.language)("offline"))
+        self._location = pn.state.location
         self._build()
         state.param.watch(lambda *_: self._build(), ["language", "case"])
         state.param.watch(lambda *_: self._open(), "screen")
         state.param.watch(self._write_link, list(LINKED))
         state.param.watch(lambda event: self.page.param.update(dark_theme=event.new), "dark")
-        self._location = pn.state.location
         if self._location is not None:
             self._watch = self._location.param.watch(self._link_changed, "search")
         # A page that is fetched and never opened is not loaded and would be kept for it: hold it weakly.
@@ -148,24 +149,29 @@ class Session:
         self.screens.clear()
         complete(self.state)
         self.say = Words(self.state.language)
-        setup, strip, bar, notice = (self._view(cls) for cls in ALWAYS)
+        setup, strip, bar, notice, keys = (self._view(cls) for cls in ALWAYS)
         bar.clock.param.watch(lambda event: press(self.state, event.new), "pressed")
         for view in (setup, strip):
             self._serve(view)
         self._tabs = tabs(self.state, self.say, THERE)
-        self.page.header = header(self.page, self.state, self.say, self._tabs)
+        self.page.header = header(self.page, self.state, self.say, self._tabs, self._share)
         self.page.sidebar = [pn.Column(setup.panel, strip.panel, sizing_mode="stretch_both", margin=0)]
         self._work = pn.Column(sizing_mode="stretch_both", margin=0)
         work = pn.Column(
             self._work,
             bar.panel,
             notice.panel,
+            keys.panel,
             sizing_mode="stretch_both",
             margin=0,
             stylesheets=[sheet("work")],
         )
         self.page.main = [work]
         self._open()
+
+    def _share(self) -> None:
+        place = self._location.href.partition("?")[0] if self._location is not None else ""
+        self.views[Setup].copy(f"{place}?{self.state.query()}")
 
     def _view(self, cls: type[View]) -> Any:
         view = self.views[cls] = cls(self.state, self.say)

@@ -54,6 +54,7 @@ class State(param.Parameterized):
     gauges = param.Boolean(default=True, doc="whether the gauges are drawn")
     window = param.Tuple(default=None, length=4, allow_None=True, doc="the bounds of the map, degrees")
     dark = param.Boolean(default=False)
+    help = param.Boolean(default=False, doc="whether the sheet of keys is open")
 
     area = param.Selector(default="case", objects=["case", "window"], doc="the domain of the next run")
     cell = param.Number(default=0.1, bounds=(0.01, 5), doc="degrees")
