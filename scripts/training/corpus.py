@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from training.lessons import written
 
 from engine.bilinear import pooled
 from engine.fields import KM_PER_DEGREE, Observations
@@ -109,11 +109,9 @@ def gathered(entry: Mapping[str, Any], files: Sequence[Path], folder: Path) -> H
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     kept, about = folder / f"{key}.npy", folder / f"{key}.json"
     if not about.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         maps, found = read(entry, files)
-        unfinished = folder / f"{key}.{os.getpid()}.npy"  # several processes may be reading
-        np.save(unfinished, maps)
-        unfinished.replace(kept)
+        with written(kept) as file:
+            np.save(file, maps)
         about.write_text(json.dumps(found))
     found = json.loads(about.read_text())
     return Hours(

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.denoise import Levels
 from engine.tasks import entries
 from engine.values import Invalid
 
@@ -55,13 +59,13 @@ class Lessons(ABC):
         """What was learned before the first step, to be kept with a checkpoint."""
         return {}
 
-    @abstractmethod
     def fit(self) -> None:
         """Learn that."""
+        return
 
-    @abstractmethod
     def refit(self, fitted: Mapping[str, Any]) -> None:
         """Take it from a checkpoint, or from the card of an earlier run."""
+        return
 
     def begun(self, denoiser: nn.Module, step: int) -> bool:
         """Whether with this step something else begins, so that older weights are to be forgotten."""
@@ -70,6 +74,31 @@ class Lessons(ABC):
     def filled(self, denoiser: nn.Module, weights: dict[str, Tensor]) -> None:
         """Begin from the weights of an earlier run."""
         denoiser.load_state_dict(weights)
+
+
+Missed = Callable[[np.random.Generator, torch.Generator, Levels], Mapping[str, Tensor]]
+
+
+def at_levels(sigmas: Sequence[float], count: int, missed: Missed) -> dict[str, float]:
+    """Mean losses, by name and noise level, of so many batches that are the same at every level."""
+    found = {}
+    for sigma in sigmas:
+        level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
+        generator, total = torch.Generator().manual_seed(1), Counter[str]()
+        for number in range(count):
+            losses = missed(np.random.default_rng([7, number]), generator, level)
+            total.update({name: float(each) for name, each in losses.items()})  # type: ignore[arg-type]
+        found |= {f"{name} {sigma:g}".strip(): round(each / count, 5) for name, each in total.items()}
+    return found
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A place to write a file that is put in its own place whole: several processes may be reading it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{os.getpid()}.{path.name}")
+    yield unfinished
+    unfinished.replace(path)
 
 
 def checked(name: str, value: Any, known: Sequence[str], needed: Sequence[str]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ The last cases are held out whole.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
-from training.lessons import Lessons, checked, files
+from training.lessons import Lessons, at_levels, checked, files, written
+from training.worlds import blocks, hourly, law
 
 from engine.beside import finer
 from engine.denoise import Levels
@@ -33,7 +32,6 @@ from engine.fields import Grid
 from engine.noise import stratified
 from engine.sources.cases import read_case
 from engine.sources.instruments import area_mean
-from engine.values import Invalid
 
 ENTRIES = ("worlds", "predictors", "interval", "coarse", "hold_out", "regression", "fine", "tile", "batch")
 OPTIONAL = ()
@@ -83,8 +81,8 @@ class Climates(Lessons):
 
     def denoiser(self) -> Downscaler:
         made = Downscaler(self.run, self.shapes)
-        for name, law in self.laws.items():
-            made.laws.get_buffer(name).copy_(torch.from_numpy(law))
+        for name, values in self.laws.items():
+            made.laws.get_buffer(name).copy_(torch.from_numpy(values))
         kept = np.linspace(0, len(self.coarse) - 1, KEPT).round().astype(int)
         made.reference.copy_(torch.from_numpy(self.coarse[kept]))
         return made
@@ -93,10 +91,9 @@ class Climates(Lessons):
     def laws(self) -> dict[str, np.ndarray]:
         found = {}
         for index, name in enumerate(self.run["predictors"]):
-            found[name] = law(
-                np.concatenate([each.predictors[:: each.every, index] for each in self.learned])
-            )
-        return found | {"rain": law(self.coarse)}
+            means = np.concatenate([each.predictors[:: each.every, index] for each in self.learned])
+            found[name] = law(means, SHARES)
+        return found | {"rain": law(self.coarse, SHARES)}
 
     @cached_property
     def coarse(self) -> np.ndarray:
@@ -169,19 +166,13 @@ class Climates(Lessons):
         return regressed, denoiser.fine.loss(batch.fine.to(device), generator, *told, levels=levels)
 
     def judged(self, denoiser: nn.Module, step: int, count: int) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for sigma in JUDGED:
-            level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
-            generator, total = torch.Generator().manual_seed(1), np.zeros(2)
-            for number in range(count):
-                batch = self._drawn(np.random.default_rng([7, number]), self.held)
-                missed = self._missed(denoiser, batch, generator, level)
-                total += [float(each) for each in missed]
-            found |= {
-                "regression": round(float(total[0]) / count, 5),
-                f"{sigma:g}": round(float(total[1]) / count, 5),
-            }
-        return found
+        def missed(rng: np.random.Generator, generator: torch.Generator, levels: Levels) -> dict[str, Tensor]:
+            losses = self._missed(denoiser, self._drawn(rng, self.held), generator, levels)
+            return dict(zip(("regression", ""), losses, strict=True))
+
+        found = at_levels(JUDGED, count, missed)
+        regression = [found.pop(f"regression {sigma:g}") for sigma in JUDGED]  # no noise is in it
+        return {"regression": regression[0], **found}
 
     def card(self) -> dict[str, Any]:
         grid = self.learned[0].grid
@@ -199,30 +190,9 @@ class Climates(Lessons):
             "held out": [world.name for world in self.held],
         }
 
-    def fit(self) -> None:
-        """All was learned when the worlds were read."""
-
-    def refit(self, fitted: Mapping[str, Any]) -> None:
-        pass
-
 
 def learned(count: int, generator: torch.Generator) -> Tensor:
     return stratified(count, generator, MEAN, SPREAD)
-
-
-def law(values: np.ndarray) -> np.ndarray:
-    """Means of equal parts of the sorted values, so that their mean is the values' own."""
-    ordered = np.sort(values, 0)
-    edges = np.linspace(0, len(ordered), SHARES + 1)
-    total = np.concatenate([np.zeros_like(ordered[:1], dtype=float), ordered.cumsum(0, dtype=float)])
-    low = np.minimum(edges.astype(int), len(ordered) - 1)
-    whole = total[low] + (edges - low).reshape(-1, *(1,) * (values.ndim - 1)) * ordered[low]
-    return np.diff(whole, axis=0) * SHARES / len(ordered)
-
-
-def blocks(fine: np.ndarray, times: int) -> np.ndarray:
-    rows, columns = fine.shape
-    return fine.reshape(rows // times, times, columns // times, times).mean((1, 3))
 
 
 def upsampled(coarse: np.ndarray, times: int) -> np.ndarray:
@@ -268,24 +238,15 @@ def read(path: Path, run: dict[str, Any], build: Path) -> World:
     changed = path.stat().st_mtime_ns
     asked = f"{path} {changed} {every} {run['coarse']} {run['predictors']}"
     kept = build / f"climate_{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
-    case = read_case(path, changed)
-
-    def layer(name: str) -> xr.DataArray:
-        field = case.layer(name)
-        if not isinstance(field, xr.DataArray) or field.attrs.get("interval") != "1h":
-            raise Invalid(f"worlds: {path.name}/{name} is no hourly field")
-        return field
-
+    layer = functools.partial(hourly, read_case(path, changed))
     if not kept.exists():
-        build.mkdir(parents=True, exist_ok=True)
         means = []
         for name in run["predictors"]:
             values, _ = area_mean(layer(name), run["coarse"])
             total = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
             means.append((total[every:] - total[:-every]) / every)
         rain = (HOURS * layer("rain").values).astype(np.float16)
-        unfinished = kept.with_name(f"{os.getpid()}.{kept.name}")  # several processes may be reading
-        np.savez(unfinished, rain=rain, predictors=np.stack(means, 1).astype(np.float32))
-        unfinished.replace(kept)
+        with written(kept) as file:
+            np.savez(file, rain=rain, predictors=np.stack(means, 1).astype(np.float32))
     with np.load(kept) as found:
         return World(path.stem, found["rain"], found["predictors"], Grid.of(layer("rain")), every)

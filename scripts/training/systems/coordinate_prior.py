@@ -25,7 +25,7 @@ from training.batches import Batch, Batches, loss, named
 from training.card import card
 from training.corpus import HeldOut, gathered, parted
 from training.gauges import Likeness, collected
-from training.lessons import Lessons, checked, files
+from training.lessons import Lessons, at_levels, checked, files
 
 from engine.denoise import Levels
 from engine.networks.points import Points
@@ -65,15 +65,10 @@ class Rain(Lessons):
         return self._missed(denoiser, batch, generator, LEARNED)
 
     def judged(self, denoiser: nn.Module, step: int, count: int) -> dict[str, float]:
-        found = {}
-        for sigma in JUDGED:
-            level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
-            generator, total = torch.Generator().manual_seed(1), 0.0
-            for number in range(count):
-                batch = self.held.tiles(np.random.default_rng([7, number]), self._second(step))
-                total += float(self._missed(denoiser, batch, generator, level))
-            found[f"{sigma:g}"] = round(total / count, 5)
-        return found
+        def missed(rng: np.random.Generator, generator: torch.Generator, levels: Levels) -> dict[str, Tensor]:
+            return {"": self._missed(denoiser, self.held.tiles(rng, self._second(step)), generator, levels)}
+
+        return at_levels(JUDGED, count, missed)
 
     def card(self) -> dict[str, Any]:
         return card(self.learned, self.held)

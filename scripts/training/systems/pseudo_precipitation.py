@@ -13,18 +13,19 @@ The last cases are held out whole.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
-from training.lessons import Lessons, checked, files
+from training.lessons import Lessons, at_levels, checked, files, written
 from training.pixels import NORMAL, teach
+from training.worlds import hourly
 
 from engine.denoise import Levels
 from engine.fields import Grid
@@ -76,9 +77,6 @@ class Pixels(Lessons):
 
         teach(self.network.pixel, draw, self.run["pixel"]["steps"], self.run["seed"], TRACE)
 
-    def refit(self, fitted: Mapping[str, Any]) -> None:
-        """All that was learned lies with the weights."""
-
     def batch(self, rng: np.random.Generator, generator: torch.Generator, step: int) -> Batch:
         return self._drawn(rng, self.learned)
 
@@ -129,14 +127,11 @@ class Pixels(Lessons):
             "quantiles of u": round(float((scores(u, normal) - normal).abs().max()), 4),
             "rain": round(float((denoiser.decode(u) - rain).abs().mean()), 5),
         }
-        for sigma in JUDGED:
-            level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
-            generator, total = torch.Generator().manual_seed(1), 0.0
-            for number in range(count):
-                batch = self._drawn(np.random.default_rng([7, number]), self.held)
-                total += float(self._missed(denoiser, batch, generator, level))
-            found[f"{sigma:g}"] = round(total / count, 5)
-        return found
+
+        def missed(rng: np.random.Generator, generator: torch.Generator, levels: Levels) -> dict[str, Tensor]:
+            return {"": self._missed(denoiser, self._drawn(rng, self.held), generator, levels)}
+
+        return found | at_levels(JUDGED, count, missed)
 
     def card(self) -> dict[str, Any]:
         return {
@@ -183,18 +178,11 @@ def read(path: Path, interval: str, build: Path) -> World:
     """A world, read once and kept in build/."""
     every, changed = int(interval.removesuffix("h")), path.stat().st_mtime_ns
     key = hashlib.sha256(f"{path.resolve()} {changed} {interval} {APART}".encode()).hexdigest()[:16]
-    kept, case = build / f"pseudo_{key}.npz", read_case(path, changed)
-
-    def layer(name: str) -> xr.DataArray:
-        found = case.layer(name)
-        if not isinstance(found, xr.DataArray) or found.attrs.get("interval") != "1h":
-            raise Invalid(f"worlds: {path.name}/{name} is no hourly field")
-        return found
-
+    kept, layer = build / f"pseudo_{key}.npz", functools.partial(hourly, read_case(path, changed))
     if not kept.exists():
-        build.mkdir(parents=True, exist_ok=True)
         rain, divergence = (meaned(layer(name).values, every) for name in ("rain", "vimd"))
-        np.savez(kept, rain=rain.astype(np.float16), divergence=divergence.astype(np.float16))
+        with written(kept) as file:
+            np.savez(file, rain=rain.astype(np.float16), divergence=divergence.astype(np.float16))
     with np.load(kept) as found:
         return World(path.stem, found["rain"], found["divergence"], Grid.of(layer("rain")))
 

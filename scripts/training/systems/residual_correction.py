@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from training.card import period
 from training.corpus import HeldOut, Hours, gathered
-from training.lessons import Lessons, checked, files
+from training.lessons import Lessons, at_levels, checked, files, written
 
 from engine.beside import finer
 from engine.bilinear import pooled
@@ -153,16 +152,14 @@ class Correction(Lessons):
 
     def judged(self, denoiser: nn.Module, step: int, count: int) -> dict[str, float]:
         assert isinstance(denoiser, Residuals)
-        device, found = str(next(denoiser.parameters()).device), {}
-        for sigma in JUDGED:
-            level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
-            generator, total = torch.Generator().manual_seed(1), dict.fromkeys(STAGES, 0.0)
-            for number in range(count):
-                batch = _to(self.drawn(self.held, np.random.default_rng([7, number])), device)
-                for name, missed in self.missed(denoiser, batch, generator, level).items():
-                    total[name] += float(missed)
-            found |= {f"{name} {sigma:g}": round(each / count, 5) for name, each in total.items()}
-        return found
+        device = str(next(denoiser.parameters()).device)
+
+        def missed(
+            rng: np.random.Generator, generator: torch.Generator, levels: Levels
+        ) -> Mapping[str, Tensor]:
+            return self.missed(denoiser, _to(self.drawn(self.held, rng), device), generator, levels)
+
+        return at_levels(JUDGED, count, missed)
 
     @property
     def coarse_step(self) -> float:
@@ -227,9 +224,8 @@ def seen(hours: Hours, factor: int, pooling: str, errors: int, folder: Path) -> 
     kept = [folder / f"{key}.{name}.npy" for name in ("satellite", "coarse")]
     if not kept[-1].exists():
         for path, found in zip(kept, made(hours, factor, pooling, errors), strict=True):
-            unfinished = path.with_name(f"{os.getpid()}.{path.name}")  # several processes may be reading
-            np.save(unfinished, found)
-            unfinished.replace(path)
+            with written(path) as file:
+                np.save(file, found)
     maps = [np.load(path, mmap_mode="r") for path in kept]
     return Seen(hours, maps[1], maps[0], factor)
 

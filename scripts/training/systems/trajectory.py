@@ -11,9 +11,8 @@ The last worlds are held out whole.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
-from training.lessons import Lessons, checked, files
+from training.lessons import Lessons, at_levels, checked, files, written
+from training.worlds import blocks, hourly, law
 
 from engine.denoise import Levels
 from engine.fields import KM_PER_DEGREE, Grid
@@ -77,7 +76,7 @@ class Weather(Lessons):
         for every in self.run["intervals"]:
             means = np.concatenate([world.means(every) for world in self.learned])
             for index, name in enumerate(self.quantities):
-                made.laws.get_buffer(f"{name}_{every}").copy_(torch.from_numpy(law(means[:, index])))
+                made.laws.get_buffer(f"{name}_{every}").copy_(torch.from_numpy(law(means[:, index], SHARES)))
         return made
 
     @property
@@ -171,15 +170,10 @@ class Weather(Lessons):
         return denoiser.film.loss(films, generator, told, levels=levels)
 
     def judged(self, denoiser: nn.Module, step: int, count: int) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for sigma in JUDGED:
-            level: Levels = lambda count, _, sigma=sigma: torch.full((count,), sigma)  # noqa: E731
-            generator, total = torch.Generator().manual_seed(1), 0.0
-            for number in range(count):
-                batch = self._drawn(np.random.default_rng([7, number]), self.held)
-                total += float(self._missed(denoiser, batch, generator, level))
-            found[f"{sigma:g}"] = round(total / count, 5)
-        return found
+        def missed(rng: np.random.Generator, generator: torch.Generator, levels: Levels) -> dict[str, Tensor]:
+            return {"": self._missed(denoiser, self._drawn(rng, self.held), generator, levels)}
+
+        return at_levels(JUDGED, count, missed)
 
     def card(self) -> dict[str, Any]:
         grid = self.learned[0].grid
@@ -193,24 +187,9 @@ class Weather(Lessons):
             "held out": [world.name for world in self.held],
         }
 
-    def fit(self) -> None:
-        """All was learned when the worlds were read."""
-
-    def refit(self, fitted: Mapping[str, Any]) -> None:
-        pass
-
 
 def learned(count: int, generator: torch.Generator) -> Tensor:
     return stratified(count, generator, MEAN, SPREAD)
-
-
-def law(values: np.ndarray) -> np.ndarray:
-    """The means of equal parts of the sorted values, so that their mean is the values' own."""
-    ordered = np.sort(values, 0).astype(float)
-    edges = np.linspace(0, len(ordered), SHARES + 1)
-    total = np.concatenate([np.zeros_like(ordered[:1]), ordered.cumsum(0)])
-    low = np.minimum(edges.astype(int), len(ordered) - 1)
-    return np.diff(total[low] + (edges - low)[:, None, None] * ordered[low], axis=0) * SHARES / len(ordered)
 
 
 def taught(run: dict[str, Any], beside: Path, build: Path) -> Weather:
@@ -229,17 +208,9 @@ def read(path: Path, run: dict[str, Any], build: Path) -> World:
     changed = path.stat().st_mtime_ns
     asked = f"{path.resolve()} {changed} {run['coarse']} {run['others']}"
     kept = build / f"films_{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npy"
-    case = read_case(path, changed)
-
-    def layer(name: str) -> xr.DataArray:
-        field = case.layer(name)
-        if not isinstance(field, xr.DataArray) or field.attrs.get("interval") != "1h":
-            raise Invalid(f"worlds: {path.name}/{name} is no hourly field")
-        return field
-
+    layer = functools.partial(hourly, read_case(path, changed))
     grid = Grid.of(rain := layer("rain"))
     if not kept.exists():
-        build.mkdir(parents=True, exist_ok=True)
         north = KM_PER_DEGREE * grid.step
         cell_km = (north, north * float(np.cos(np.deg2rad(grid.lat.mean()))))
         whole = [rain.values, *(layer(name).values for name in run["others"])]
@@ -249,15 +220,9 @@ def read(path: Path, run: dict[str, Any], build: Path) -> World:
         fine = np.empty((len(rain), len(whole), *grid.shape), np.float16)
         for index, values in enumerate(whole):
             fine[:, index] = (values - scale[1, index]) / scale[0, index]
-        unfinished = kept.with_name(f"{os.getpid()}.{kept.name}")  # several processes may be reading
-        np.savez(unfinished.with_suffix(".npz"), coarse=coarse.astype("f4"), scale=scale.astype("f4"))
-        unfinished.with_suffix(".npz").replace(kept.with_suffix(".npz"))
-        np.save(unfinished, fine)
-        unfinished.replace(kept)
+        with written(kept.with_suffix(".npz")) as file:
+            np.savez(file, coarse=coarse.astype("f4"), scale=scale.astype("f4"))
+        with written(kept) as file:
+            np.save(file, fine)
     with np.load(kept.with_suffix(".npz")) as found:
         return World(path.stem, np.load(kept, mmap_mode="r"), found["scale"], found["coarse"], grid)
-
-
-def blocks(fine: np.ndarray, times: int) -> np.ndarray:
-    hours, rows, columns = fine.shape
-    return fine.reshape(hours, rows // times, times, columns // times, times).mean((2, 4), dtype=float)
