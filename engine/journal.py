@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS runs (
     progress REAL NOT NULL DEFAULT 0, stage TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
     created REAL NOT NULL, started REAL, finished REAL, eta REAL,
     owner TEXT NOT NULL DEFAULT '', origin TEXT NOT NULL DEFAULT '',
-    cancel INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0);
+    cancel INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    pinned INTEGER NOT NULL DEFAULT 0, deleted REAL);
 CREATE INDEX IF NOT EXISTS runs_by_key ON runs (key);
 CREATE TABLE IF NOT EXISTS members (
     run TEXT NOT NULL, member INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, member));
@@ -46,7 +47,9 @@ CREATE TABLE IF NOT EXISTS clock (tick INTEGER NOT NULL);
 INSERT INTO clock SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM clock);
 COMMIT;
 """
-RUNS = """SELECT runs.*, (SELECT count(*) FROM members WHERE members.run = runs.id) AS done FROM runs"""
+LATER = {"pinned": "INTEGER NOT NULL DEFAULT 0", "deleted": "REAL"}  # what a journal may lack
+RUNS = """SELECT runs.*, (SELECT count(*) FROM members WHERE members.run = runs.id) AS done FROM runs
+    WHERE deleted IS NULL"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Run:
     origin: str
     cancel: bool
     attempts: int
+    pinned: bool
 
     @property
     def under_way(self) -> bool:
@@ -121,6 +125,14 @@ class Journal:
         self._local = threading.local()
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._journal().executescript(SCHEMA)
+        if self._lacking():
+            with self._change() as journal:
+                for column in self._lacking():
+                    journal.execute(f"ALTER TABLE runs ADD COLUMN {column} {LATER[column]}")
+
+    def _lacking(self) -> set[str]:
+        there = {row["name"] for row in self._journal().execute("PRAGMA table_info(runs)")}
+        return set(LATER) - there
 
     def _journal(self) -> sqlite3.Connection:
         """One connection a thread: a reader never waits for another thread's flush."""
@@ -160,7 +172,7 @@ class Journal:
     def get(self, name: str) -> Run:
         """A run by its id, or by the beginning of its id where only one begins so."""
         rows = self._journal().execute(
-            RUNS + " WHERE id = ? OR substr(id, 1, ?) = ?", (name, len(name), name)
+            RUNS + " AND (id = ? OR substr(id, 1, ?) = ?)", (name, len(name), name)
         )
         found = [_run(row) for row in rows]
         exact = [run for run in found if run.id == name]
@@ -173,7 +185,7 @@ class Journal:
 
     def find(self, key: str) -> Run | None:
         """The newest run of this key, the finished ones first."""
-        order = " WHERE key = ? ORDER BY state = 'done' DESC, created DESC LIMIT 1"
+        order = " AND key = ? ORDER BY state = 'done' DESC, created DESC LIMIT 1"
         row = self._journal().execute(RUNS + order, (key,)).fetchone()
         return _run(row) if row else None
 
@@ -266,8 +278,9 @@ class Journal:
 
 
 def _run(row: sqlite3.Row) -> Run:
-    values = dict(row)
+    values: dict[str, Any] = dict(row)
     for name in ("created", "started", "finished"):
         values[name] = datetime.fromtimestamp(values[name], UTC) if values[name] else None
-    told = values.pop("task")
-    return Run(**values | {"told": told, "cancel": bool(values["cancel"])})
+    told, _ = values.pop("task"), values.pop("deleted")
+    values |= {name: bool(values[name]) for name in ("cancel", "pinned")}
+    return Run(told=told, **values)

@@ -75,6 +75,7 @@ class Runner:
 
     def submit(self, task: Task, *, fresh: bool = False) -> Run:
         """Ask for a task. What was computed before is found again; what was broken off goes on."""
+        self.store.discard()
         chosen = method(task.method, task.settings)
         chosen.accept(task)
         task = absolute(task)

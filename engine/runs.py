@@ -11,7 +11,8 @@ One folder a run, and one journal for all of them::
 A member is written, flushed to the disk with its folder, and only then entered in the journal, which is
 flushed too. So a member in the journal is on the disk, and one that is not in the journal is computed
 again; there is no third state. Noise belongs to the member, so the second time gives the same bits; the
-journal keeps a hash of them, and a resumed run checks it.
+journal keeps a hash of them, and a resumed run checks it. A deleted run is off the list at once and on the
+disk for another hour, so that it can be brought back; a pinned one cannot be deleted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +37,8 @@ from engine.formats import RAIN, coordinates, template, write_zarr
 from engine.journal import Journal, Run
 from engine.tasks import Task
 from engine.values import Invalid
+
+KEPT = 3600.0  # s that a deleted run can be brought back
 
 
 def flush(path: Path) -> None:
@@ -68,6 +72,28 @@ class Store(Journal):
                     shutil.rmtree(leftover, ignore_errors=True)
                 leftover.unlink(missing_ok=True)
         return gone
+
+    def delete(self, name: str) -> None:
+        """Take a run off the list. `restore` brings it back for as long as `discard` leaves it."""
+        run = self.get(name)
+        if run.pinned:
+            raise Invalid(f"run {run.id}: it is pinned; unpin it first")
+        if run.under_way:
+            raise Invalid(f"run {run.id}: it is under way; cancel it first")
+        self.update(run.id, deleted=time.time())
+
+    def restore(self, name: str) -> None:
+        self.update(name, deleted=None)
+
+    def discard(self, kept: float = KEPT) -> None:
+        """Remove for good what was deleted longer ago than this, in seconds: first the folder, then the
+        entry, so that what is cut short is found again."""
+        rows = self._journal().execute("SELECT id FROM runs WHERE deleted < ?", (time.time() - kept,))
+        for name in [row["id"] for row in rows]:
+            shutil.rmtree(self.folder(name), ignore_errors=True)
+            with self._change() as journal:
+                journal.execute("DELETE FROM members WHERE run = ?", (name,))
+                journal.execute("DELETE FROM runs WHERE id = ?", (name,))
 
     def intact(self, name: str) -> bool:
         """Whether the ensemble is there and can be opened; not whether every bit of it is right."""

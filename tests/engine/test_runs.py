@@ -229,3 +229,43 @@ def test_broken_metadata_is_made_anew(store, task):
     store.prepare(name, task)
     store.commit(name, 0, member(task, 1))
     assert store.verify(name) == []
+
+
+def test_a_deleted_run_comes_back_until_it_is_discarded(store, task):
+    name = begin(store, task)
+    store.commit(name, 0, member(task, 1))
+    store.update(name, state="done")
+    store.delete(name)
+    assert store.runs() == []
+    assert store.find(task.hash) is None
+    with pytest.raises(Invalid, match="no run"):
+        store.get(name)
+    store.discard()
+    store.restore(name)
+    assert [run.id for run in store.runs()] == [name]
+    assert store.ensemble(name).shape[0] == 1
+    store.delete(name)
+    store.discard(kept=-1)
+    store.restore(name)
+    assert store.runs() == []
+    assert store.finished(name) == {}
+    assert not store.folder(name).exists()
+
+
+def test_a_pinned_run_and_one_under_way_cannot_be_deleted(store, task):
+    name = begin(store, task)
+    with pytest.raises(Invalid, match="under way"):
+        store.delete(name)
+    store.update(name, state="done", pinned=1)
+    assert store.get(name).pinned
+    with pytest.raises(Invalid, match="pinned"):
+        store.delete(name)
+
+
+def test_an_older_journal_is_completed_where_it_stands(store, task):
+    name = begin(store, task)
+    for column in ("pinned", "deleted"):
+        store._journal().execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    newer = Store()
+    assert [(run.id, run.pinned) for run in newer.runs()] == [(name, False)]
+    newer.close()
