@@ -33,6 +33,7 @@ def serve(port: int | None, show: bool) -> int:
 
     import panel as pn
 
+    from app.delivery import ROUTES
     from app.page import make
 
     server: Any = pn.serve(
@@ -41,6 +42,7 @@ def serve(port: int | None, show: bool) -> int:
         address=ADDRESS,
         websocket_origin=[f"{ADDRESS}:{chosen}", f"localhost:{chosen}"],
         title="Rainloom",
+        extra_patterns=ROUTES,
         start=False,
         show=False,
         verbose=False,

@@ -139,6 +139,31 @@ class State(param.Parameterized):
             seed=self.seed,
         )
 
+    def take(self, task: Task) -> None:
+        """Have the setup describe a task: what `task` then gives is this one again."""
+        named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
+        case = next((name.partition("/")[0] for name in named if "/" in name), self.case)
+        uses = {
+            role: [use.name.partition("/")[2] for use in task.sources if use.role == role] for role in ROLES
+        }
+        gauges = task.gauges
+        held = {"hold_out": gauges.hold_out, "hold_seed": gauges.seed} if gauges else {}
+        self.param.update(
+            area="window",
+            window=tuple(task.domain),
+            cell=task.step,
+            start=stamp(task.period.start),
+            end=stamp(task.period.end),
+            every=task.period.interval,
+            uses={**self.uses, (case, task.method): uses},
+            settings={**self.settings, task.method: dict(task.settings)},
+            members=task.members,
+            seed=task.seed,
+            method=task.method,
+            case=case,
+            **held,
+        )
+
     @property
     def used(self) -> Mapping[str, list[str]]:
         """Layers that the method sees, by role."""

@@ -1,165 +1,198 @@
 """The runs: who is in the line, how far they are, and what can be done about it. The same for every session.
 
-A card is kept for as long as its run is listed and only what changed in it is sent; the list is read when
-the journal's version moved, never on a timer of its own.
+The list stands at the left, the run that is chosen at the right; of two to four runs that are ticked, what
+differs in their tasks. The list is read when the journal's version moved, never on a timer of its own, and
+only what changed in it is sent.
 """
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
 from app import store
+from app.docket import Docket, progress
+from app.glimpse import glimpse
+from app.listing import Listing
 from app.state import RUN, State
 from app.theme import Words, sheet
+from app.told import differing
 from app.views import View
 from engine.journal import Run
 from engine.methods import methods
+from engine.values import Invalid
 
-LISTED = 24
-RESUMABLE = ("cancelled", "failed", "interrupted")
+PICTURED = 60  # of the newest runs have a picture in the list
+SMALL, LARGE = 56, 300  # pixels
+MOST = 4  # runs that are compared
 
 
 class Runs(View):
-    """Cards, the newest first."""
+    """The list, the newest first, and what is chosen in it."""
 
     screen = "runs"
 
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
-        self.cards: dict[str, Card] = {}
+        self._runs: dict[str, Run] = {}
+        self._gone = ""
+        self.list = Listing(stylesheets=[sheet("runlist")], margin=0, sizing_mode="stretch_width")
+        self.docket = Docket(say, self._act)
+        self._table = pn.pane.HTML(stylesheets=[sheet("facts")], margin=(18, 22), sizing_mode="stretch_width")
         self._empty = pn.pane.HTML(
             f"<b>{escape(say('no_runs'))}</b><span>{escape(say('no_runs_hint'))}</span>",
             stylesheets=[sheet("empty")],
-            margin=(28, 24),
+            margin=(60, 24),
             sizing_mode="stretch_width",
         )
-        self._list = pn.Column(
-            self._empty,
-            sizing_mode="stretch_width",
-            margin=0,
-            scroll="y",
-            styles={"flex": "1 1 0", "min-height": "0"},
+        scrolls: dict[str, Any] = {"sizing_mode": "stretch_height", "scroll": "y", "margin": 0}
+        self._left = pn.Column(
+            self._undo_line(),
+            self.list,
+            width=384,
+            css_classes=["side"],
+            stylesheets=[sheet("side")],
+            **scrolls,
         )
-        self.panel = pn.Column(self._list, sizing_mode="stretch_both", margin=0)
-        self.watch(self._mark, "run", "layer")
+        right = pn.Column(
+            self.docket.panel, self._table, **scrolls | {"sizing_mode": "stretch_both"}, min_width=0
+        )
+        self._all = pn.Row(self._left, right, sizing_mode="stretch_both", margin=0)
+        self.panel = pn.Column(self._empty, self._all, sizing_mode="stretch_both", margin=0)
+        self.list.param.watch(lambda _: self._choose(), ["chosen", "ticked"])
         self.follow()
 
+    def _undo_line(self) -> Any:
+        self._undone = pn.pane.HTML(stylesheets=[sheet("card")], margin=(4, 8, 0, 14))
+        back = pmui.Button(label=self.say("undo"), icon="undo", variant="text", size="small", margin=0)
+        back.on_click(lambda _: self.undo())
+        self._line = pn.Row(self._undone, back, visible=False, margin=(8, 0, 4, 0))
+        return self._line
+
     def follow(self) -> None:
-        listed = store.runs()[:LISTED]
-        known = {run.id for run in listed}
-        for gone in set(self.cards) - known:
-            del self.cards[gone]
-        for run in listed:
-            if run.id in self.cards:
-                self.cards[run.id].show(run)
-            else:
-                self.cards[run.id] = Card(self, run)
-        wanted = [self.cards[run.id].panel for run in listed] or [self._empty]
-        if list(self._list) != wanted:
-            self._list[:] = wanted
-        self._mark()
+        self._runs = {run.id: run for run in store.runs()}
+        self.list.rows = [self._row(run) for run in self._runs.values()]
+        here = self._runs.keys()
+        if self.list.chosen not in here:
+            shown = self.state.run if self.state.layer == RUN and self.state.run in here else ""
+            self.list.chosen = shown or next(iter(here), "")
+        if len(ticked := [each for each in self.list.ticked if each in here]) != len(self.list.ticked):
+            self.list.ticked = ticked
+        self._empty.visible, self._all.visible = not here, bool(here) or bool(self._gone)
+        self._choose()
+        self._draw()
 
-    def _mark(self) -> None:
-        on_show = self.state.run if self.state.layer == RUN else ""
-        for name, card in self.cards.items():
-            card.mark(name == on_show)
+    def _row(self, run: Run) -> dict[str, Any]:
+        say, task = self.say, run.task
+        lines = [say.period(task.period.start, task.period.end)]
+        if run.under_way:
+            lines.append(progress(run, self._before(run), say))
+        else:
+            rows, columns = task.grid.shape
+            lines.append(say("run_about", rows=rows, columns=columns, members=task.members))
+        return {
+            "id": run.id,
+            "title": task.title or say.method(task.method, methods().get(task.method)),
+            "state": run.state,
+            "chip": say("pinned") if run.pinned and run.state == "done" else say(f"state_{run.state}"),
+            "lines": lines,
+            "progress": round(run.progress, 2) if run.under_way else -1,
+            "tick": say("compare_this", run=run.id),
+        }
 
-    def view(self, run: Run) -> None:
-        """Show a run on the map, at the hour on show if the run has it."""
+    def _before(self, run: Run) -> int:
+        return sum(each.under_way and each.created < run.created for each in self._runs.values())
+
+    def _choose(self) -> None:
+        """The run that is chosen, or what differs between those that are ticked."""
+        ticked = [self._runs[each] for each in self.list.ticked if each in self._runs][:MOST]
+        run = self._runs.get(self.list.chosen)
+        self.docket.panel.visible = run is not None and len(ticked) < 2
+        self._table.visible = bool(ticked)
+        if run is not None:
+            self.docket.show(run, self._before(run), self.state.language)
+            picture, wait = glimpse(run, LARGE)
+            self.docket.picture(picture)
+            if wait is not None:
+                self.after([wait], self._choose)
+        if ticked:
+            self._table.object = self._compared(ticked)
+
+    def _draw(self) -> None:
+        """Pictures for the newest rows; those that are not known yet come later."""
+        known, waits = dict(self.list.pictures), []
+        for run in list(self._runs.values())[:PICTURED]:
+            picture, wait = glimpse(run, SMALL)
+            if picture:
+                known[run.id] = picture
+            if wait is not None:
+                waits.append(wait)
+        if known != self.list.pictures:
+            self.list.pictures = known
+        self.after(waits, self._draw)
+
+    def _compared(self, runs: list[Run]) -> str:
+        say = self.say
+        if len(runs) == 1:
+            return f"<p>{escape(say('compare_hint', most=MOST))}</p>"
+        table = differing([run.task for run in runs], say)
+        heads = "".join(f"<th>{escape(run.id)}</th>" for run in runs)
+        rows = "".join(
+            f"<tr><th>{escape(label)}</th>{''.join(f'<td>{escape(each)}</td>' for each in values)}</tr>"
+            for label, values in table.items()
+        )
+        told = say("differ", n=len(runs)) if table else say("same_task")
+        return f"<h3>{escape(told)}</h3><table><thead><tr><th></th>{heads}</tr></thead>{rows}</table>"
+
+    # What can be done
+
+    def _act(self, what: str, run: Run) -> None:
+        acts = {
+            "view": lambda: self._go(run, "explore"),
+            "report": lambda: self._go(run, "report"),
+            "cancel": lambda: store.cancel(run.id),
+            "resume": lambda: store.resume(run.id),
+            "clone": lambda: self._clone(run),
+            "copy_details": lambda: self.copy(f"{run.error}\n\n{store.details(run.id)}"),
+            "pin": lambda: store.journal().update(run.id, pinned=not run.pinned),
+            "delete": lambda: self._delete(run),
+            "file": lambda: self.tell(self.say("file_on_its_way")),
+        }
+        try:
+            acts[what]()
+        except Invalid as refused:
+            self.tell(str(refused))
+        if not self.closed and what in ("pin", "delete"):
+            self.follow()
+
+    def _go(self, run: Run, screen: str) -> None:
+        """Show a run, at the hour on show if the run has it."""
         state = self.state
         state.param.update(
-            screen="explore",
+            screen=screen,
             case=store.case_of(run.task) or state.case,
             layer=RUN,
             run=run.id,
-            time=self.state.within(run.task.period.times),
+            time=state.within(run.task.period.times),
         )
 
+    def _clone(self, run: Run) -> None:
+        tell, told = self.tell, self.say("cloned", run=run.id)  # another case makes the page anew
+        self.state.take(run.task)
+        tell(told)
 
-class Card:
-    """One run."""
+    def _delete(self, run: Run) -> None:
+        store.journal().delete(run.id)
+        self._gone = run.id
+        self._undone.object = f"<p>{escape(self.say('deleted', run=run.id))}</p>"
+        self._line.visible = True
+        if self.state.run == run.id:
+            self.state.param.update(run="", layer=store.fields(store.case(self.state.case))[0])
 
-    def __init__(self, view: Runs, run: Run) -> None:
-        self.view, self.say, self._run = view, view.say, run
-        say = self.say
-        self._text = pn.pane.HTML(stylesheets=[sheet("card")], margin=0, sizing_mode="stretch_width")
-        self._bar = pmui.LinearProgress(
-            value=0, variant="determinate", sizing_mode="stretch_width", margin=(6, 0, 4, 0)
-        )
-        small = {"size": "small", "margin": (0, 6, 0, 0)}
-        self._view = pmui.Button(label=say("view"), icon="visibility", variant="text", **small)
-        self._cancel = pmui.Button(label=say("cancel"), icon="stop", variant="text", color="error", **small)
-        self._resume = pmui.Button(label=say("resume"), icon="replay", variant="text", **small)
-        self._details = pmui.Button(label=say("copy_details"), icon="content_copy", variant="text", **small)
-        self._view.on_click(lambda _: view.view(self._run))
-        self._cancel.on_click(lambda _: self._stop())
-        self._resume.on_click(lambda _: self._go_on())
-        self._details.on_click(lambda _: view.copy(f"{self._run.error}\n\n{store.details(self._run.id)}"))
-        buttons = pn.Row(self._view, self._cancel, self._resume, self._details, margin=(2, 0, 0, -6))
-        self.panel = pn.Column(
-            self._text,
-            self._bar,
-            buttons,
-            margin=(6, 12, 2, 12),
-            sizing_mode="stretch_width",
-            css_classes=["run"],
-            stylesheets=[sheet("run")],
-            name=run.id,
-        )
-        self.show(run)
-
-    def _stop(self) -> None:
-        """The click is acknowledged here and now; the journal follows."""
-        self._cancel.param.update(disabled=True, label=self.say("cancelling"))
-        store.cancel(self._run.id)
-
-    def _go_on(self) -> None:
-        store.resume(self._run.id)
-
-    def show(self, run: Run) -> None:
-        self._run = run
-        self._text.object = self._html(run)
-        self._bar.param.update(
-            value=round(100 * run.progress),
-            visible=run.under_way,
-            variant="determinate" if run.state == "running" and run.progress > 0 else "indeterminate",
-        )
-        self._view.visible = bool(run.done) or run.under_way
-        asked = run.cancel and run.under_way
-        self._cancel.param.update(
-            visible=run.under_way, disabled=asked, label=self.say("cancelling" if asked else "cancel")
-        )
-        self._resume.visible = run.state in RESUMABLE
-        self._details.visible = run.state == "failed"
-
-    def mark(self, on_show: bool) -> None:
-        wanted = ["run", "on"] if on_show else ["run"]
-        if self.panel.css_classes != wanted:
-            self.panel.css_classes = wanted
-
-    def _html(self, run: Run) -> str:
-        say, task = self.say, run.task
-        title = say.method(task.method, methods().get(task.method))
-        period = f"{say.moment(task.period.start)} – {say.moment(task.period.end)} UTC"
-        rows, columns = task.grid.shape
-        about = say("run_about", rows=rows, columns=columns, members=task.members)
-        chip = f'<i class="{run.state}">{escape(say(f"state_{run.state}"))}</i>'
-        lines = [
-            f"<header><b>{escape(title)}</b>{chip}</header>",
-            f"<p>{escape(period)}</p><p>{escape(about)} · <code>{escape(run.id)}</code></p>",
-        ]
-        if run.under_way:
-            left = "" if run.eta is None else say("left", time=say.duration(run.eta))
-            done = say("members_of", n=run.done, of=task.members) if task.members > 1 else ""
-            told = " · ".join(each for each in (say.stage(run.stage), done, left) if each)
-            lines.append(f"<footer>{escape(told or say('in_line'))}<b>{run.progress:.0%}</b></footer>")
-        elif run.state == "failed":
-            lines.append(
-                f"<aside>{escape(run.error or say('failed'))}<br><em>{escape(say('fix'))}</em></aside>"
-            )
-        elif run.state != "done" and run.done:
-            lines.append(f"<footer>{escape(say('partial', n=run.done, of=task.members))}</footer>")
-        return "".join(lines)
+    def undo(self) -> None:
+        store.journal().restore(self._gone)
+        self.list.chosen, self._gone, self._line.visible = self._gone, "", False
+        self.follow()

@@ -223,6 +223,8 @@ class Setup(View):
             self._cost.object = f"<u>{escape(str(problem))}</u>"
             return
         run = job.result()
+        if run.state == "done":
+            self.tell(self.say("computed_before"))
         time = self.state.within(run.task.period.times)
         screen = "explore" if self.state.screen in ("welcome", "stories") else self.state.screen
         self.state.param.update(screen=screen, run=run.id, layer=RUN, time=time)
