@@ -11,31 +11,16 @@ import argparse
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app import fetching
-from app.meter import follow, waiting
-from app.reports import at_thresholds, blocks, findings, listed, scores, sentences, side_by_side, table, told
+from app import fetching, running
+from app.meter import waiting
+from app.reports import blocks, findings, listed, table, told
+from app.running import show
 from engine.values import Invalid
-
-if TYPE_CHECKING:
-    from engine.runner import Runner
-    from engine.runs import Run, Store
-
-ENDED = {"done": 0, "failed": 1, "cancelled": 3, "interrupted": 3}
-
-
-def show(rows: Sequence[dict[str, Any]], as_json: bool, as_text: Callable = table) -> None:
-    if as_json:
-        finite = [{key: None if value != value else value for key, value in row.items()} for row in rows]
-        print(json.dumps(finite, default=str))
-    else:
-        print(as_text(rows) if rows else "none yet")
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -95,114 +80,6 @@ def list_cases(options: argparse.Namespace) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
-    from engine.runner import Runner
-    from engine.runs import Store
-    from engine.tasks import Task
-
-    path = Path(options.task)
-    if options.task != "-" and not path.is_file():
-        raise Invalid(f"task: no file {path}; a whole one is assets/tasks/front-kriging.yaml")
-    try:
-        text = sys.stdin.read() if options.task == "-" else path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise Invalid(f"task: {path} is no text file; give a task in YAML") from None
-    task = Task.of_yaml(text)
-    if options.members is not None:
-        task = replace(task, members=options.members)
-    store = Store()
-    runner = Runner(store, "command")
-    return _ended(store, runner, lambda: runner.submit(task, fresh=options.fresh), options.json)
-
-
-def resume(options: argparse.Namespace) -> int:
-    from engine.runner import Runner
-    from engine.runs import Store
-
-    store = Store()
-    runner = Runner(store, "command")
-    return _ended(store, runner, lambda: runner.resume(store.get(options.run).id), options.json)
-
-
-def _ended(store: Store, runner: Runner, begin: Callable[[], Run], as_json: bool) -> int:
-    run, stopped = follow(store, runner, begin)
-    if as_json:
-        show([_row(run)], True)
-    elif run.done:
-        print(store.folder(run.id) / "ensemble.zarr")
-    return 130 if stopped else ENDED[run.state]
-
-
-def _row(run: Run) -> dict[str, Any]:
-    return {
-        "run": run.id,
-        "state": run.state,
-        "progress": f"{run.progress:.0%}",
-        "members": f"{run.done}/{run.task.members}",
-        "method": run.task.method,
-        "created": run.created.strftime("%Y-%m-%d %H:%M UTC"),
-        "error": run.error,
-    }
-
-
-def list_runs(options: argparse.Namespace) -> int:
-    from engine.runs import Store
-
-    store = Store()
-    store.sweep()
-    show([_row(each) for each in store.runs()], options.json)
-    return 0
-
-
-def cancel(options: argparse.Namespace) -> int:
-    from engine.runs import Store
-
-    store = Store()
-    store.sweep()
-    asked = store.get(options.run)
-    store.ask_cancel(asked.id)
-    until = time.monotonic() + 10
-    while (now := store.get(asked.id)).under_way and time.monotonic() < until:
-        time.sleep(0.05)
-    show([_row(now)], options.json)
-    return 1 if now.under_way else 0
-
-
-def export(options: argparse.Namespace) -> int:
-    from engine.formats import FORMATS
-    from engine.formats import export as write
-    from engine.runs import Store
-
-    store = Store()
-    asked = store.get(options.run)
-    path = Path(options.output or f"{asked.id}{FORMATS[options.to][0]}")
-    ensemble = store.ensemble(asked.id).load()
-    title = asked.task.title or f"{asked.task.method} ensemble"
-    write(ensemble, path, options.to, replace=options.force, title=title, task=asked.task.to_yaml())
-    show([{"run": asked.id, "file": str(path)}], True) if options.json else print(path)
-    return 0
-
-
-def score(options: argparse.Namespace) -> int:
-    from engine.runs import Store
-
-    store = Store()
-    asked = store.get(options.run)
-    rows = scores(store, asked)
-    if options.json:
-        show(rows, True)
-        return 0
-    print(f"{asked.id} at the gauges held out from the method, in mm/h, with 95% intervals over gauges")
-    show(side_by_side(rows), False)
-    print(f"\n{asked.task.method}, judged by the gauges, at the grades of rain of the CMA")
-    show(at_thresholds(rows, asked.task.method), False)
-    print()
-    print("\n".join(f"- {each}" for each in sentences(rows)))
-    return 0
-
-
 def inspect(options: argparse.Namespace) -> int:
     from engine.findings import report
 
@@ -241,23 +118,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--show", action="store_true", help="open it in a browser")
     one = command("methods", list_methods, "list the methods, or explain one and its settings")
     one.add_argument("name", nargs="?", help="a method")
-    one = command("run", run, "run a task, show its progress, and print where the ensemble is")
-    one.add_argument("task", metavar="TASK.yaml", help="a task in YAML, or - for standard input")
-    one.add_argument("--members", type=int, help="another number of members")
-    one.add_argument("--fresh", action="store_true", help="compute again even if this was computed before")
-    command("runs", list_runs, "list the runs, newest first")
-    for name, do, text in (
-        ("cancel", cancel, "stop a run; its finished members are kept"),
-        ("resume", resume, "compute what a run still lacks"),
-        ("score", score, "judge a run at the gauges held out from it"),
-    ):
-        command(name, do, text).add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
-    one = command("export", export, "write a run's ensemble as a file")
-    one.add_argument("run", metavar="RUN", help="a run's id, or the beginning of it")
-    kinds = "netcdf and zarr hold every member, geotiff their mean, csv mean and quantiles"
-    one.add_argument("--to", choices=("netcdf", "zarr", "geotiff", "csv"), default="netcdf", help=kinds)
-    one.add_argument("--output", "-o", help="the file (default: the run's id)")
-    one.add_argument("--force", action="store_true", help="replace an existing file")
+    running.arguments(command)
     _of_sources(command)
     return top
 

@@ -26,6 +26,7 @@ from app.views.choice import Choice
 from app.views.keys import Keys
 from app.views.maps import Map
 from app.views.notice import Notice
+from app.views.report import Report
 from app.views.runs import Runs
 from app.views.series import TimeBar
 from app.views.setup import Setup
@@ -35,7 +36,7 @@ from engine.sources.cases import Case
 
 ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
 # A screen's views stand one below the other.
-VIEWS: tuple[type[View], ...] = (Choice, Map, Runs)
+VIEWS: tuple[type[View], ...] = (Choice, Map, Runs, Report)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 BEAT = 250  # ms between two looks at the version of the journal
