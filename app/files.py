@@ -97,7 +97,7 @@ def prepared(
 
 def _made(store: Store, run: str, name: str, language: str) -> Path:
     command = [sys.executable, "-m", "app.making", str(store.root), run, name, language]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if made.returncode:
         last = (made.stderr.strip().splitlines() or [f"exit {made.returncode}"])[-1]
         raise Invalid(f"files: {name} of {run} could not be made: {last}")

@@ -197,9 +197,9 @@ class Paper:
             rows = scores(self.store, self.run)
         except Invalid as refused:
             return f"<p>{escape(str(refused))}</p>"
-        parts = [f"<p>{escape(self.say('report_of_scores'))}</p>", _table(side_by_side(rows))]
+        parts = [f"<p>{escape(self.say('report_of_scores'))}</p>", _table(side_by_side(rows), self.say)]
         if graded := at_thresholds(rows, self.task.method):
-            parts += [f"<p>{escape(self.say('report_of_grades'))}</p>", _table(graded)]
+            parts += [f"<p>{escape(self.say('report_of_grades'))}</p>", _table(graded, self.say)]
         return "".join([*parts, _list(sentences(rows))])
 
     def _honest(self) -> list[str]:
@@ -251,18 +251,20 @@ class Paper:
         return f"<p>{escape(say('report_how'))}</p><pre>{escape(lines)}</pre>"
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _table(rows: Sequence[Mapping[str, Any]], say: Words | None = None) -> str:
+    """Rows as a table; columns that the engine names are told in the reader's language."""
     table = Table.of(rows)
     right = ["number" if each else "" for each in table.numeric()]
-    heads = "".join(f"<th>{escape(str(name))}</th>" for name in table.columns)
-    head = f"<thead><tr>{heads}</tr></thead>" if any(str(name).strip() for name in table.columns) else ""
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{of}">{escape(cell)}</td>' for cell, of in zip(line, right, strict=True))
-        + "</tr>"
-        for line in table.shown()
-    )
+    names = [say.maybe(f"column_{name}", name) if say else name for name in table.columns]
+    heads = "".join(f'<th class="{of}">{escape(name)}</th>' for name, of in zip(names, right, strict=True))
+    head = f"<thead><tr>{heads}</tr></thead>" if any(name.strip() for name in names) else ""
+    body = "".join(f"<tr>{''.join(map(_cell, line, right))}</tr>" for line in table.shown())
     return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str, of: str) -> str:
+    of = "long" if len(text) > 40 and " " not in text else of
+    return f'<td class="{of}">{escape(text)}</td>'
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ CODE = [path for path in APP.rglob("*.py") if path.stem not in ("__main__", "met
 SHOWN = {"label", "description", "placeholder", "helper_text", "text", "title", "name_shown"}
 PREFIXES = (
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
-    "gauge_", "area_", "role_", "screen_", "file_",
+    "gauge_", "area_", "role_", "screen_", "file_", "column_",
 )  # fmt: skip
 
 
