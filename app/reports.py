@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.catalogue import catalogues
 from engine.diagnostics.tables import Table
-from engine.fields import Box, Observations
+from engine.fields import Box
 from engine.values import Invalid, brief, number, plain_yaml
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from app.readings import Readings
+    from engine.fields import Observations
     from engine.findings import Report
     from engine.runs import Run, Store
     from engine.tasks import Task
@@ -32,51 +32,39 @@ AT_THRESHOLDS += ("POD", "FAR", "CSI", "ETS")
 def scores(store: Store, run: Run) -> list[dict[str, Any]]:
     """The ensemble and its raw backgrounds at the gauges held out, judged by these gauges, and by the truth
     at the same places where there is one; and how far these gauges are independent of those in use."""
-    from engine.diagnostics.scores import at_gauges
-    from engine.given import cut, held_out, in_use, references
-    from engine.sources import field_of
+    from app.readings import gathered
 
-    gauges, used = held_out(run.task), in_use(run.task)
-    if gauges is None or used is None or not len(gauges):
-        advice = "set gauges.hold_out: 0.2, or if it was set, another seed or names"
-        raise Invalid(f"score: run {run.id} held no gauges out; {advice}")
-    backgrounds = [use.name for use in run.task.sources if use.role == "background"]
-    domain, period = run.task.domain, run.task.period
-    raw = {name: cut(name, field_of(name), domain, period) for name in backgrounds}
-    judges = {"gauges": gauges}
-    judges |= {name: Observations(at_gauges(rain, gauges)) for name, rain in references(run.task).items()}
-    ensemble = store.ensemble(run.id).load()
-    rows = [row for name, judge in judges.items() for row in _judged(run, name, judge, ensemble, raw)]
-    return rows + list(_design(run.task, used, gauges))
+    found = gathered(store, run)
+    rows = [row for judge in found.judges for row in _judged(run.task, judge, found)]
+    return rows + list(_design(run.task, found.used, found.held))
 
 
-def _judged(
-    run: Run, name: str, judge: Observations, ensemble: xr.DataArray, raw: Mapping[str, xr.DataArray]
-) -> Iterator[dict[str, Any]]:
+def _judged(task: Task, judge: str, found: Readings) -> Iterator[dict[str, Any]]:
     """The card and verdicts of the ensemble, the cards of raw sources, and the ensemble against each."""
+    from app.readings import backgrounds, independence
     from engine.diagnostics.paired import paired, told
-    from engine.diagnostics.scores import card, readings
+    from engine.diagnostics.scores import card
     from engine.diagnostics.tally import tally
     from engine.diagnostics.verdicts import verdicts
 
-    own = run.task.method
-    read, observed = readings(ensemble, judge, raw, own)
-    known = {own: independence(run.task), **{other: independence(run.task, other) for other in raw}}
-    for method, values in read.items():
-        about = {"judged by": name, "method": method}
+    own, raw, observed = task.method, backgrounds(task), found.observed(judge)
+    known = {own: independence(task), **{other: independence(task, other) for other in raw}}
+    for method, values in found.read.items():
+        about = {"judged by": judge, "method": method}
         judged = tally(values, observed)
         table = card(judged)
         yield from ({**about, **row, "independent": known[method]} for row in table.rows)
         yield from (about | {"metric": "verdict", "says": each} for each in verdicts(judged, table))
     for other in raw:
-        about = {"judged by": name, "method": f"{own} against {other}"}
-        table = paired(read[own], read[other], observed)
+        about = {"judged by": judge, "method": f"{own} against {other}"}
+        table = paired(found.read[own], found.read[other], observed)
         yield from ({**about, **row, "independent": known[own]} for row in table.rows)
         yield about | {"metric": "verdict", "says": told(table)}
 
 
 def _design(task: Task, used: Observations, held: Observations) -> Iterator[dict[str, Any]]:
     """How the gauges were held out, how near they lie to those in use, and which sources knew them."""
+    from app.readings import independence
     from engine.diagnostics.independence import leakage, told
 
     about = {"judged by": "gauges", "method": "held out"}
@@ -91,15 +79,6 @@ def _design(task: Task, used: Observations, held: Observations) -> Iterator[dict
             )
             says = f"not independent: it {said}, perhaps to those that judge here"
             yield about | {"method": use.name, "metric": "verdict", "says": says}
-
-
-def independence(task: Task, source: str | None = None) -> str:
-    """Whether a source, or what was made of all of them, knows nothing of the gauges that judge it."""
-    from engine.given import independent
-
-    seen = [use for use in task.sources if use.role != "reference" and source in (None, use.name)]
-    said = [independent(use) for use in seen]
-    return "no" if False in said else "not stated" if None in said else "yes"
 
 
 def side_by_side(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

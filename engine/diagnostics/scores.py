@@ -177,14 +177,9 @@ def at_gauges(rain: xr.DataArray, gauges: Observations) -> xr.DataArray:
     return found.transpose(..., "gauge", "time")
 
 
-def readings(
-    ensemble: xr.DataArray, gauges: Observations, others: Mapping[str, xr.DataArray], name: str = "ensemble"
-) -> tuple[dict[str, xr.DataArray], xr.DataArray]:
-    """The ensemble and raw fields at the gauges, and the reports where and when all of them are known: so
-    that each is judged by the very same reports."""
-    read_ = {name: at_gauges(ensemble, gauges)}
-    read_ |= {other: at_gauges(rain.expand_dims("member"), gauges) for other, rain in others.items()}
-    observed = gauges.at(ensemble.indexes["time"]).rain
+def jointly(read_: Mapping[str, xr.DataArray], observed: xr.DataArray) -> xr.DataArray:
+    """What was observed where and when all these ensembles are known: so that each is judged by the very
+    same reports."""
     for each in read_.values():
         observed = observed.where(each.notnull().all("member"))
-    return read_, observed
+    return observed

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from app.reports import at_thresholds, independence, scores, sentences, side_by_side
+from app.readings import independence
+from app.reports import at_thresholds, scores, sentences, side_by_side
 from engine.formats import to_netcdf
 from engine.given import independent
 from engine.sources import layer

@@ -10,7 +10,7 @@ import xarray as xr
 from engine.diagnostics import tally as counting
 from engine.diagnostics.blocks import Blocks
 from engine.diagnostics.reliability import expected_frequency, pit_histogram, rank_histogram, roc
-from engine.diagnostics.scores import at_gauges, card, readings
+from engine.diagnostics.scores import at_gauges, card, jointly
 from engine.diagnostics.tables import Table
 from engine.diagnostics.tally import grades, tally
 from engine.fields import Box, Grid, Observations, rain
@@ -284,7 +284,9 @@ def test_raw_fields_are_scored_at_the_same_gauges_and_hours():
     field = rain(np.ones((2, 5, *GRID.shape)), TIMES, GRID.lat, GRID.lon)
     radar = field.isel(member=0, drop=True).copy()
     radar[:2] = np.nan
-    read, observed = readings(field, gauges(np.zeros((3, 5)), [29, 30, 31], [111] * 3), {"radar": radar})
+    there = gauges(np.zeros((3, 5)), [29, 30, 31], [111] * 3)
+    read = {"own": at_gauges(field, there), "radar": at_gauges(radar.expand_dims("member"), there)}
+    observed = jointly(read, there.rain)
     assert {tally(each, observed).n for each in read.values()} == {9}
     assert value(told(tally(read["radar"], observed)), "CRPS") == 1
 
