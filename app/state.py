@@ -28,7 +28,7 @@ from engine.values import Invalid, instant
 ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers may have for a method
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
 SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
-LINKED = ("screen", "case", "time", "layer", "run", "statistic", "member", "above", "language")
+LINKED = ("screen", "case", "time", "layer", "run", "statistic", "member", "above", "judge", "language")
 
 
 def stamp(time: Any) -> str:
@@ -48,6 +48,7 @@ class State(param.Parameterized):
     statistic = param.Selector(default="mean", objects=list(STATISTICS))
     member = param.Integer(default=0, bounds=(0, 999))
     above = param.Number(default=5.0, bounds=(0.1, 500), doc="mm/h; the threshold of the probability")
+    judge = param.Selector(default="gauges", objects=["gauges", "truth"], doc="what a run is judged by")
     language = param.Selector(default="en", objects=list(LANGUAGES))
 
     playing = param.Boolean(default=False)
@@ -75,7 +76,7 @@ class State(param.Parameterized):
         if self.layer == RUN:
             keys += ["run", "statistic"]
             keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])
-        keys += ["language"]
+        keys += ["judge", "language"] if self.screen == "verify" else ["language"]
         told = {key: getattr(self, key) for key in keys}
         told = {key: f"{each:g}" if isinstance(each, float) else each for key, each in told.items()}
         return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/")

@@ -67,6 +67,8 @@ INK = {"light": "#1d2733", "dark": "#e6ebf1"}
 SOFT = {"light": "#5d6a78", "dark": "#9fabb9"}
 LINE = {"light": "#e1e6ec", "dark": "#2b3541"}
 RAIN_BAR = {"light": "#6d9ebd", "dark": "#7fb0cf"}
+OWN = {"light": "#2f5d86", "dark": "#8dbbe0"}  # the run that is judged; what it is compared with follows
+OTHERS = ("#c0723f", "#2e8b63", "#8f6bb0", "#b08d1e", "#c2556d", "#3f9aa3")
 HEAD = {"light": "#c2452d", "dark": "#ff8a66"}
 
 

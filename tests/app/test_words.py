@@ -16,6 +16,7 @@ SHOWN = {"label", "description", "placeholder", "helper_text", "text", "title", 
 PREFIXES = (
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
     "gauge_", "area_", "role_", "screen_", "file_", "column_",
+    "gauge_", "area_", "role_", "screen_", "axis_", "column_", "exhibit_", "read_", "grade_", "judge_",
 )  # fmt: skip
 
 
