@@ -14,7 +14,10 @@ from bokeh.models import CustomJS
 from panel.custom import JSComponent
 
 SCRIPT = """
-const KEYS = {" ": "play", ArrowLeft: "-1", ArrowRight: "1", g: "g", m: "m", "?": "?"}
+const KEYS = {
+  " ": "play", ArrowLeft: "-1", ArrowRight: "1", Escape: "escape", "?": "?",
+  d: "d", g: "g", m: "m",
+}
 const FIELDS = ["INPUT", "TEXTAREA", "SELECT"]
 
 const typing = (event) => {

@@ -14,6 +14,7 @@ SHEET = (
     ("← →", "key_steps"),
     ("g", "key_gauges"),
     ("m", "key_member"),
+    ("d", "key_draw"),
     ("?", "key_help"),
 )
 
@@ -25,5 +26,9 @@ def press(state: State, pressed: str) -> None:
         state.help = not state.help
     elif key == "g":
         state.gauges = not state.gauges
+    elif key == "d":
+        state.drag = "" if state.drag == "domain" else "domain"
+    elif key == "escape":
+        state.drag = ""
     elif key == "m" and state.layer == RUN:
         state.param.update(statistic="member", member=state.member + (state.statistic == "member"))

@@ -24,6 +24,7 @@ from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
 from app.views.keys import Keys
+from app.views.gauges import GaugeRegister
 from app.views.maps import Map
 from app.views.notice import Notice
 from app.views.report import Report
@@ -37,7 +38,7 @@ from engine.sources.cases import Case
 
 ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
 # A screen's views stand one below the other.
-VIEWS: tuple[type[View], ...] = (Choice, Map, Verify, Runs, Report)
+VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Verify, Runs, Report)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 BEAT = 250  # ms between two looks at the version of the journal

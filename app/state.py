@@ -11,7 +11,7 @@ may come from anywhere, so reading one never fails: what is not understood is le
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,7 +20,7 @@ import param
 
 from app.raster import STATISTICS
 from app.theme import LANGUAGES
-from engine.fields import Box, Period
+from engine.fields import Box, Grid, Period
 from engine.methods import methods
 from engine.tasks import Gauges, Role, Task, Use
 from engine.values import Invalid, instant
@@ -28,7 +28,11 @@ from engine.values import Invalid, instant
 ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers may have for a method
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
 SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
-LINKED = ("screen", "case", "time", "layer", "run", "statistic", "member", "above", "judge", "language")
+LINKED = (
+    "screen", "case", "time", "layer", "run", "statistic", "member", "above", "area", "drawn", "judge", "language"
+)  # fmt: skip
+EXTENT = ("area", "drawn", "cell", "start", "end", "every")  # where and when the next run is
+SPLIT = ("hold_by", "hold_out", "hold_seed", "block_km", "held", "ignored")  # which gauges speak in it
 
 
 def stamp(time: Any) -> str:
@@ -57,14 +61,29 @@ class State(param.Parameterized):
     dark = param.Boolean(default=False)
     help = param.Boolean(default=False, doc="whether the sheet of keys is open")
 
-    area = param.Selector(default="case", objects=["case", "window"], doc="the domain of the next run")
+    drag = param.Selector(
+        default="",
+        objects=["", "domain", "lasso", "box"],
+        doc="what a drag on the map draws; nothing: it pans",
+    )
+    register = param.Boolean(default=False, doc="whether the register of gauges is open")
+    picked = param.List(default=[], doc="gauges picked on the map or in the register, by name")
+
+    area = param.Selector(
+        default="case", objects=["case", "window", "drawn"], doc="the domain of the next run"
+    )
+    drawn = param.Tuple(default=None, length=4, allow_None=True, doc="the domain as drawn, degrees")
     cell = param.Number(default=0.1, bounds=(0.01, 5), doc="degrees")
     start = param.String(doc="the period of the next run, ISO, UTC")
     end = param.String()
     every = param.String(doc="the steps of the period; the case's own where it is empty")
     uses = param.Dict(default={}, doc="by case and method: the layers that it sees, by role")
+    hold_by = param.Selector(default="gauge", objects=["gauge", "block", "elevation", "hand"])
     hold_out = param.Number(default=0.2, bounds=(0, 0.95))
     hold_seed = param.Integer(default=0, bounds=(0, 2**31))
+    block_km = param.Number(default=100.0, bounds=(1, 5000), doc="side of the blocks that are held out whole")
+    held = param.List(default=[], doc="the gauges held out where this is done by hand")
+    ignored = param.List(default=[], doc="gauges that are neither used nor judge")
     method = param.String()
     settings = param.Dict(default={}, doc="by method: the settings that differ from their defaults")
     members = param.Integer(default=16, bounds=(1, 1000))
@@ -76,10 +95,14 @@ class State(param.Parameterized):
         if self.layer == RUN:
             keys += ["run", "statistic"]
             keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])
-        keys += ["judge", "language"] if self.screen == "verify" else ["language"]
+        keys += ["area", "drawn"] if self.area == "drawn" and self.drawn else []
+        keys += ["judge"] if self.screen == "verify" else []
+        keys += ["language"]
         told = {key: getattr(self, key) for key in keys}
+        if "drawn" in told:
+            told["drawn"] = ",".join(f"{each:.10g}" for each in told["drawn"])
         told = {key: f"{each:g}" if isinstance(each, float) else each for key, each in told.items()}
-        return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/")
+        return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/,")
 
     def follow(self, query: str) -> None:
         """Take over what a link says; whatever it says wrongly is left as it is."""
@@ -90,27 +113,25 @@ class State(param.Parameterized):
                     self._take(key, said[key])
 
     def _take(self, key: str, text: str) -> None:
-        numbers = {"member": int, "above": float}
+        numbers = {"member": int, "above": float, "drawn": lambda text: tuple(Box.of(text))}
         try:
             setattr(self, key, numbers.get(key, str)(text))
         except ValueError:
             return
 
     def domain(self, box: Box) -> Box:
-        """The domain of the next run: the case, or the part of it in the window, in whole cells."""
-        if self.area == "case" or self.window is None:
+        """The domain of the next run: the case, or what is drawn or in the window of it, in whole cells."""
+        bounds = {"window": self.window, "drawn": self.drawn}.get(self.area)
+        if bounds is None:
             return box
-        west, south, east, north = self.window
-        step = self.cell
-        left, low = (
-            math.ceil(max(each, edge) / step - 1e-6) for each, edge in ((west, box.west), (south, box.south))
-        )
-        right, high = (
-            math.floor(min(each, edge) / step + 1e-6) for each, edge in ((east, box.east), (north, box.north))
-        )
-        if right - left < 2 or high - low < 2:
+        if self.area == "drawn" and _whole(bounds, box, self.cell):
+            return Box(*bounds)
+        found = snapped(bounds, box, self.cell, inwards=self.area == "window")
+        if found is None and self.area == "window":
             raise Invalid("domain: the map shows too little of the case; zoom out, or run the whole case")
-        return Box(*(round(each * step, 6) for each in (left, low, right, high)))
+        if found is None:
+            raise Invalid("domain: less than two cells of it lie in the case; draw it larger")
+        return found
 
     def hours(self, whole: Period) -> Period:
         """The period of the next run, within the period of the case."""
@@ -124,8 +145,21 @@ class State(param.Parameterized):
         cls = methods().get(self.method)
         return [role for role in ROLES if cls and role in (*cls.needs, *cls.uses)]
 
-    def task(self, box: Box, whole: Period, gauges: str | None, most_members: int) -> Task:
-        """The task that the setup describes, in a case with this box, period and layer of gauges."""
+    def split(self, source: str, there: Collection[str]) -> Gauges:
+        """Who speaks and who is held out of the gauges that are there."""
+        by_hand = self.hold_by == "hand"
+        held = tuple(name for name in self.held if name in there and name not in self.ignored)
+        return Gauges(
+            source,
+            held if by_hand else self.hold_out,
+            self.hold_seed,
+            tuple(self.ignored),
+            "gauge" if by_hand else self.hold_by,
+            self.block_km,
+        )
+
+    def task(self, box: Box, whole: Period, gauges: Gauges | None, most_members: int) -> Task:
+        """The task that the setup describes, in a case with this box and period, of these gauges."""
         return Task(
             domain=self.domain(box),
             step=self.cell,
@@ -134,7 +168,7 @@ class State(param.Parameterized):
             sources=tuple(
                 Use(f"{self.case}/{name}", role) for role in self.roles for name in self.used.get(role, [])
             ),
-            gauges=Gauges(f"{self.case}/{gauges}", self.hold_out, self.hold_seed) if gauges else None,
+            gauges=gauges,
             settings=dict(self.settings.get(self.method, {})),
             members=min(self.members, most_members),
             seed=self.seed,
@@ -147,22 +181,20 @@ class State(param.Parameterized):
         uses = {
             role: [use.name.partition("/")[2] for use in task.sources if use.role == role] for role in ROLES
         }
-        gauges = task.gauges
-        held = {"hold_out": gauges.hold_out, "hold_seed": gauges.seed} if gauges else {}
         self.param.update(
-            area="window",
-            window=tuple(task.domain),
+            case=case,
+            area="drawn",
+            drawn=tuple(task.domain),
             cell=task.step,
             start=stamp(task.period.start),
             end=stamp(task.period.end),
             every=task.period.interval,
+            method=task.method,
             uses={**self.uses, (case, task.method): uses},
             settings={**self.settings, task.method: dict(task.settings)},
             members=task.members,
             seed=task.seed,
-            method=task.method,
-            case=case,
-            **held,
+            **(_split(task.gauges) if task.gauges else {}),
         )
 
     @property
@@ -189,3 +221,37 @@ class State(param.Parameterized):
             return instant("time", self.time) if self.time else None
         except Invalid:
             return None
+
+
+def snapped(bounds: Sequence[float], box: Box, step: float, *, inwards: bool = False) -> Box | None:
+    """The whole cells of a box that bounds ask for: the nearest ones, or only those wholly inside. None if
+    there are fewer than two either way."""
+    west, south, east, north = bounds
+    near = 1e-6 if inwards else 0.5
+    edges = []
+    for low, high, first, last in ((west, east, box.west, box.east), (south, north, box.south, box.north)):
+        least = math.ceil(first / step - 1e-6)
+        most = math.floor(last / step + 1e-6)
+        low, high = max(math.ceil(low / step - near), least), min(math.floor(high / step + near), most)
+        if high - low < 2:
+            return None
+        edges.append((low, high))
+    (left, right), (below, above) = edges
+    return Box(*(round(each * step, 6) for each in (left, below, right, above)))
+
+
+def _whole(bounds: Sequence[float], box: Box, step: float) -> bool:
+    """Whether bounds are whole cells by themselves, wherever these begin, and lie in a box."""
+    try:
+        inside = Grid(Box(*bounds), step).box
+    except Invalid:
+        return False
+    return bool(box.contains(inside.south, inside.west) and box.contains(inside.north, inside.east))
+
+
+def _split(gauges: Gauges) -> dict[str, Any]:
+    """The choices that make these gauges."""
+    told = {"hold_seed": gauges.seed, "ignored": list(gauges.ignore), "block_km": gauges.block_km}
+    if isinstance(gauges.hold_out, tuple):
+        return {**told, "hold_by": "hand", "held": list(gauges.hold_out)}
+    return {**told, "hold_by": gauges.by, "hold_out": gauges.hold_out}

@@ -128,24 +128,6 @@ def details(name: str) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def seconds(task: Task) -> float | None:
-    """How long a task may take, by the largest of the latest runs of its method: in a small one the start
-    weighs too much. None without one."""
-    known = [
-        (size(each.task), (each.finished - each.started).total_seconds())
-        for each in runs()
-        if each.state == "done" and each.task.method == task.method and each.started and each.finished
-    ]
-    largest, took = max(known[:10], default=(0, 0.0))
-    return max(3.0, took * size(task) / largest) if largest else None
-
-
-def size(task: Task) -> int:
-    """How many numbers a task makes."""
-    rows, columns = task.grid.shape
-    return rows * columns * len(task.period.times) * task.members
-
-
 def case_of(task: Task) -> str:
     """The case that a task reads from, or nothing."""
     named = [use.name for use in task.sources] + ([task.gauges.source] if task.gauges else [])
@@ -172,21 +154,34 @@ def gauge_layer(found: Case) -> str | None:
     return next((name for name, about in found.layers.items() if about["kind"] == "gauges"), None)
 
 
-def planned(found: Case, state: State) -> list[str]:
-    """The gauges that speak in the run that the setup describes."""
+def split(found: Case, state: State) -> Gauges | None:
+    """How the run that the setup describes parts the gauges of its domain."""
     known, name = gauges(found), gauge_layer(found)
-    if known is None or name is None:
-        return []
-    return Gauges(f"{found.name}/{name}", state.hold_out, state.hold_seed).split(known.names)[0]
+    if known is None:
+        return None
+    return state.split(f"{found.name}/{name}", known.inside(state.domain(found.box)).names)
 
 
-def used(found: Case, state: State) -> list[str]:
-    """The gauges that speak in the run on show, else in the one that the setup describes."""
+Sides = tuple[list[str], list[str]]  # the gauges that speak, and those held out
+
+
+def planned(found: Case, state: State) -> Sides:
+    """Both sides in the run that the setup describes; none while it describes none."""
+    known = gauges(found)
+    try:
+        parted = split(found, state)
+        return parted.split(known.inside(state.domain(found.box))) if parted and known else ([], [])
+    except Invalid:
+        return [], []
+
+
+def sides(found: Case, state: State) -> Sides:
+    """Both sides in the run on show, else in the one that the setup describes."""
     on_show, known = run(state.run) if state.layer == RUN else None, gauges(found)
     if on_show is None or known is None:
         return planned(found, state)
     about = on_show.task
-    return about.gauges.split(known.inside(about.domain))[0] if about.gauges else []
+    return about.gauges.split(known.inside(about.domain)) if about.gauges else ([], [])
 
 
 def gauges(found: Case) -> Observations | None:

@@ -149,6 +149,11 @@ class Words:
             else self("hours", n=round(seconds / 3600, 1))
         )
 
+    def bytes(self, count: float) -> str:
+        """An amount of memory, in two digits."""
+        unit, size = ("gigabytes", 1e9) if count >= 1e9 else ("megabytes", 1e6)
+        return self(unit, n=float(f"{count / size:.2g}"))
+
     def place(self, lat: float, lon: float) -> str:
         return f"{abs(lat):.2f}°{'S' if lat < 0 else 'N'} {abs(lon):.2f}°{'W' if lon < 0 else 'E'}"
 

@@ -15,8 +15,9 @@ import panel as pn
 
 from app import raster, store
 from app.canvas import Canvas
+from app.drawing import Drawing
 from app.pictures import Picture, Shown, nearest
-from app.state import RUN, State
+from app.state import EXTENT, RUN, SPLIT, State
 from app.theme import CHANCE, Scale, Words, scale_of, sheet
 from app.views import View
 from engine.fields import Observations
@@ -26,7 +27,7 @@ TOOLTIP = (
     '<div style="font: 12px sans-serif; line-height: 1.5"><b>@name</b><br>'
     '<span style="font-variant-numeric: tabular-nums">@value</span><br>@role</div>'
 )
-WHITE, BLACK = "#ffffff", "#101418"
+WHITE, BLACK, APART = "#ffffff", "#101418", "#9aa0a6"
 
 
 class Map(View):
@@ -40,6 +41,7 @@ class Map(View):
         self.canvas = Canvas(self.case.box, TOOLTIP)
         self.canvas.on_cursor(self._point)
         self.canvas.on_window(lambda bounds: state.param.update(window=bounds))
+        self.drawing = Drawing(self, self.canvas)
         self._cursor: tuple[float, float] | None = None
         self._picture: Picture | None = None
         self._plate = pn.pane.HTML(stylesheets=[sheet("plate")], css_classes=["plate"], margin=0)
@@ -59,7 +61,7 @@ class Map(View):
         )
         self.panel = pn.Column(stage, self._readout, sizing_mode="stretch_both", margin=0)
         self.watch(self.paint, "time", "layer", "run", "statistic", "member", "above")
-        self.watch(self._place_gauges, "hold_out", "hold_seed", "layer", "run")
+        self.watch(self._place_gauges, *SPLIT, *EXTENT, "layer", "run")
         self.watch(lambda: self.canvas.show_gauges(state.gauges), "gauges")
         self.watch(lambda: self.canvas.wear("dark" if state.dark else "light"), "dark")
         self.canvas.wear("dark" if state.dark else "light")
@@ -113,9 +115,13 @@ class Map(View):
         gauges = store.gauges(self.case)
         if gauges is None:
             return
-        used = set(store.used(self.case, self.state))
-        ring = [WHITE if name in used else BLACK for name in gauges.names]
-        role = [self.say("gauge_used" if name in used else "gauge_held_out") for name in gauges.names]
+        rings = {"gauge_used": WHITE, "gauge_held_out": BLACK, "gauge_apart": APART}
+        used, held = map(set, store.sides(self.case, self.state))
+        part = [
+            "gauge_used" if name in used else "gauge_held_out" if name in held else "gauge_apart"
+            for name in gauges.names
+        ]
+        ring, role = [rings[each] for each in part], [self.say(each) for each in part]
         place = {"x": raster.to_x(gauges.lon), "y": raster.to_y(gauges.lat), "name": gauges.names}
         level, value = self._levels(gauges)
         self.canvas.dots.data = {**place, "ring": ring, "role": role, "level": level, "value": value}
@@ -186,6 +192,7 @@ class Map(View):
         rings = "".join(
             f'<u><s style="border-color:{colour}"></s>{escape(say(key))}</u>'
             for key, colour in (("gauge_used", WHITE), ("gauge_held_out", BLACK))
+            if store.gauge_layer(self.case)
         )
         head = f"<b>{escape(unit)}</b> {escape(say('legend_period', hours=self._span))}{escape(what)}"
         missing = f'<u class="grey"><s></s>{escape(say("missing"))}</u>'

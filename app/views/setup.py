@@ -1,7 +1,8 @@
 """The setup: from choices to a task, what it will cost, and Run.
 
 Run is disabled only with a reason, and the reason is the line that the engine itself would give. What is
-submitted is exactly what "copy as YAML" copies.
+submitted is exactly what "copy as" copies. When the run on show was made from another setup this is said, and
+either may be had: run again, or take back the setup of that run. The last changes can be undone.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from app import store
-from app.controls import FIELD, bind, controls, page
+from app import cost, recipe, store
 from app.extent import Extent
+from app.holdout import HoldOut
+from app.method_choice import MethodChoice
 from app.roles import Roles, complete
-from app.state import RUN, State
+from app.state import EXTENT, RUN, SPLIT, State
 from app.theme import Words, sheet
 from app.views import View
-from engine.methods import method, methods, settings_of
+from engine.methods import method, methods
 from engine.tasks import Task
 from engine.values import Invalid
 
-# Choices that a task is made of.
-PRICED = ("area", "cell", "window", "start", "end", "every", "uses", "hold_out", "hold_seed")
-PRICED += ("method", "settings", "members", "seed")
+# Choices that a task is made of; of the window only while it is the domain.
+MADE_OF = (*EXTENT, *SPLIT, "uses", "method", "settings", "members", "seed")
+MOST_UNDONE = 50
+COPIES = {"yaml": "description", "command": "terminal", "script": "code"}  # and their icons
 
 
 class Setup(View):
@@ -37,129 +40,112 @@ class Setup(View):
         self._job: Any = None
         self._task: Task | None = None
         self._problem = ""
-        self.settings = pn.Column(margin=(0, 12), sizing_mode="stretch_width")
-        self._about = pn.pane.HTML(stylesheets=[sheet("about")], margin=(4, 16), sizing_mode="stretch_width")
+        self._before: list[dict[str, Any]] = []
+        self._now = self._choices()
         self._cost = pn.pane.HTML(
             stylesheets=[sheet("cost")], margin=(4, 16, 2, 16), sizing_mode="stretch_width"
         )
         self.extent = Extent(state, say, self.case)
-        self.roles = Roles(state, say, self.case)
+        self.roles = Roles(self, self.case)
+        self.gauges = HoldOut(self, self.case)
+        self.method = MethodChoice(state, say)
         body = pn.Column(
             self._head(1, "where_and_when"),
             self.extent.panel,
-            *self._evidence(),
-            *self._method(),
+            self._head(2, "sources_used"),
+            self.roles.panel,
+            self._head(3, "gauges"),
+            self.gauges.panel,
+            self._head(4, "method"),
+            self.method.panel,
             sizing_mode="stretch_width",
             scroll="y",
             margin=0,
             styles={"flex": "1 1 0", "min-height": "0"},
         )
         self.panel = pn.Column(body, self._foot(), sizing_mode="stretch_both", margin=0)
-        self.watch(self._method_chosen, "method")
-        self.watch(self.roles.follow, "method", "uses")
-        self.watch(self.extent.follow, "cell", "start", "end", "every")
-        self.watch(self._price, *PRICED)
-        self._draw_settings()
+        self.watch(lambda: complete(state, self.case), "method")
+        self.watch(self._changed, *MADE_OF)
+        self.watch(lambda: state.area == "window" and self._changed(), "window")
+        self.watch(self.extent.follow, "drag")
+        self.watch(self._compare, "layer", "run")
         self._price()
-
-    def _foot(self) -> Any:
-        """What it costs, Run, and the task to take along."""
-        say = self.say
-        self.run = pmui.Button(
-            label=say("run"),
-            icon="play_arrow",
-            color="primary",
-            variant="contained",
-            margin=(4, 8, 8, 16),
-            sizing_mode="stretch_width",
-            disable_elevation=True,
-        )
-        copy = pmui.IconButton(icon="content_copy", description=say("copy_yaml"), margin=(4, 10, 8, 0))
-        self.run.on_click(lambda _: self._submit())
-        copy.on_click(lambda _: self.copy(self.yaml()))
-        return pn.Column(
-            self._cost,
-            pn.Row(self.run, copy, sizing_mode="stretch_width", margin=0),
-            css_classes=["foot"],
-            stylesheets=[sheet("foot")],
-            sizing_mode="stretch_width",
-            margin=0,
-        )
 
     def _head(self, number: int, key: str) -> Any:
         return pn.pane.HTML(
             f"<i>{number}</i>{escape(self.say(key))}", stylesheets=[sheet("head")], margin=(12, 16, 2, 16)
         )
 
-    def _evidence(self) -> list[Any]:
-        say, state = self.say, self.state
-        share = pmui.FloatSlider(
-            label=say("hold_out"),
-            start=0,
-            end=0.5,
-            step=0.05,
-            value=state.hold_out,
-            format="0%",
-            size="small",
+    def _foot(self) -> Any:
+        """What it costs, Run, the way back, and the task to take along."""
+        say = self.say
+        self.run = pmui.Button(
+            label=say("run"),
+            icon="play_arrow",
+            color="primary",
+            variant="contained",
+            margin=(4, 4, 8, 16),
             sizing_mode="stretch_width",
-            margin=(6, 24),
-            description=say("about_hold_out"),
+            disable_elevation=True,
         )
-        seed = pmui.IntInput(label=say("hold_seed"), value=state.hold_seed, start=0, end=2**31, **FIELD)
-        self._split = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(0, 16))
-        return [
-            self._head(2, "sources_used"),
-            self.roles.panel,
-            self._head(3, "gauges"),
-            bind(state, share, "hold_out", "value_throttled"),
-            self._split,
-            bind(state, seed, "hold_seed"),
-        ]
-
-    def _method(self) -> list[Any]:
-        say, state = self.say, self.state
-        options = {say.method(name, cls): name for name, cls in methods().items()}
-        chosen = pmui.Select(label=say("method"), options=options, value=state.method, **FIELD)
-        self.members = pmui.IntInput(label=say("members"), value=state.members, start=1, end=1000, **FIELD)
-        seed = pmui.IntInput(label=say("seed"), value=state.seed, start=0, end=2**31, **FIELD)
-        self.members.margin, seed.margin = (8, 4, 4, 16), (8, 16, 4, 4)
-        counts = pn.Row(
-            bind(state, self.members, "members"),
-            bind(state, seed, "seed"),
+        self.undo = pmui.IconButton(icon="undo", description=say("undo"), disabled=True, margin=(4, 0, 8, 0))
+        copy = pmui.MenuButton(
+            label="",
+            icon="content_copy",
+            items=[
+                {"label": say(f"copy_{name}"), "icon": icon, "name": name} for name, icon in COPIES.items()
+            ],
+            description=say("copy_as"),
+            variant="text",
+            margin=(4, 8, 8, 0),
+            width=64,
+            sizing_mode="fixed",
+        )
+        self._apart = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(8, 0, 0, 16))
+        revert = pmui.Button(label=say("revert"), variant="text", size="small", margin=(2, 12, 0, 4))
+        self._stale = pn.Row(self._apart, revert, visible=False, sizing_mode="stretch_width", margin=0)
+        self.run.on_click(lambda _: self._submit())
+        self.undo.on_click(lambda _: self._take_back())
+        revert.on_click(lambda _: self._revert())
+        copy.on_click(self._copied)
+        return pn.Column(
+            self._stale,
+            self._cost,
+            pn.Row(self.run, self.undo, copy, sizing_mode="stretch_width", margin=0),
+            css_classes=["foot"],
+            stylesheets=[sheet("foot")],
             sizing_mode="stretch_width",
             margin=0,
         )
-        more = pmui.Accordion(
-            (say("settings"), self.settings),
-            (say("about_method"), self._about),
-            margin=(4, 12, 12, 12),
-            sizing_mode="stretch_width",
-            disable_gutters=True,
-            square=True,
-            sx={
-                "& .MuiAccordionSummary-root": {"minHeight": "36px"},
-                "& .MuiAccordionSummary-content *": {"fontSize": "12.5px", "my": 0.5},
-            },
-        )
-        return [self._head(4, "method"), bind(state, chosen, "method"), counts, more]
 
-    def _method_chosen(self) -> None:
-        complete(self.state, self.case)
-        self._draw_settings()
+    def _copied(self, item: Any) -> None:
+        self.copy(self.written(item["name"]))
 
-    def _draw_settings(self) -> None:
-        name = self.state.method
-        if name not in methods():
-            return
-        cls = methods()[name]
-        mine = self.state.settings.get(name, {})
+    # What was changed, and the way back
 
-        def choose(key: str, value: Any) -> None:
-            self.state.set_setting(name, key, value)
+    def _choices(self) -> dict[str, Any]:
+        return {name: getattr(self.state, name) for name in MADE_OF}
 
-        self.settings[:] = controls(settings_of(cls), name, self.say, mine, choose)
-        self._about.object = page(cls)
-        self.members.disabled = cls.most_members == 1
+    def _changed(self) -> None:
+        now = self._choices()
+        if now != self._now:
+            self._before = [*self._before[1 - MOST_UNDONE :], self._now]
+            self._now = now
+        self.extent.changed()
+        self.roles.follow()
+        self.gauges.follow()
+        self.method.follow()
+        self._price()
+
+    def _take_back(self) -> None:
+        if self._before:
+            self._now = self._before.pop()
+            self.state.param.update(**self._now)
+            self._changed()
+
+    def _revert(self) -> None:
+        if run := store.run(self.state.run):
+            self.state.take(run.task)
 
     # What it costs, and whether it can be run
 
@@ -169,17 +155,19 @@ class Setup(View):
             self._task, self._problem = self._make(), ""
         except Invalid as problem:
             self._task, self._problem = None, str(problem)
-        self._split.object = self._split_html()
         self.run.disabled = self._task is None or self._job is not None
-        if self._task is None:
-            self._cost.object = f"<u>{escape(self._problem)}</u>"
-        else:
-            self._cost.object = self._cost_html(self._task)
+        self.undo.disabled = not self._before
+        self._cost.object = self._cost_html(self._task) if self._task else f"<u>{escape(self._problem)}</u>"
+        self._compare()
 
     def _make(self) -> Task:
         cls = methods().get(self.state.method)
         most = cls.most_members if cls else 1
-        task = self.state.task(self.case.box, self.case.period, store.gauge_layer(self.case), most)
+        gauges = store.split(self.case, self.state)
+        task = self.state.task(self.case.box, self.case.period, gauges, most)
+        known = store.gauges(self.case)
+        if gauges and known:
+            gauges.split(known.inside(task.domain))
         method(task.method, task.settings).accept(task)
         return task
 
@@ -187,22 +175,28 @@ class Setup(View):
         say = self.say
         rows, columns = task.grid.shape
         told = say("cost", rows=rows, columns=columns, times=len(task.period.times), members=task.members)
-        seconds = store.seconds(task)
+        seconds = cost.seconds(task)
         expected = say("cost_unknown") if seconds is None else say("cost_time", time=say.duration(seconds))
-        return f"<span>{escape(told)}</span><b>{escape(expected)}</b>"
+        needed, room = cost.memory(task), cost.room()
+        memory = f"<b>{escape(say('cost_memory', size=say.bytes(needed)))}</b>"
+        line = f"<span>{escape(told)}</span><b>{escape(expected)}</b>{memory}"
+        if needed <= room:
+            return line
+        members, times = cost.fitting(task, room)
+        return line + f"<u>{escape(say('too_large', room=say.bytes(room), members=members, times=times))}</u>"
 
-    def _split_html(self) -> str:
-        gauges = store.gauges(self.case)
-        if gauges is None:
+    def _compare(self) -> None:
+        """Say whether the run on show was made from another setup."""
+        run = store.run(self.state.run) if self.state.layer == RUN else None
+        self._stale.visible = bool(run and self._task and run.task.hash != self._task.hash)
+        self._apart.object = f"<span>{escape(self.say('setup_changed'))}</span>"
+
+    def written(self, kind: str) -> str:
+        """The task as a text that gives the same numbers elsewhere."""
+        if self._task is None:
             return ""
-        if self._task is not None:
-            gauges = gauges.inside(self._task.domain)
-        used = set(store.planned(self.case, self.state)) & set(gauges.names)
-        told = self.say("split", used=len(used), held=len(gauges) - len(used))
-        return f"<span>{escape(told)}</span>"
-
-    def yaml(self) -> str:
-        return self._task.to_yaml() if self._task else ""
+        write = {"yaml": Task.to_yaml, "command": recipe.command, "script": recipe.script}
+        return write[kind](self._task)
 
     def _submit(self) -> None:
         """Hand the task over; the button rests until it is in the line."""

@@ -96,14 +96,14 @@ def test_run_is_disabled_only_with_a_reason(desk, small):
     assert "period" in setup._cost.object
     state.param.update(start="2020-07-01T02:00", end="2020-07-01T05:00")
     assert not setup.run.disabled
-    assert "kriging" in setup.yaml()
+    assert "kriging" in setup.written("yaml")
     setup.close()
 
 
 def test_interpolation_has_one_member_and_no_choice_of_statistic(desk, small):
     state = a_state(method="interpolation")
     setup = Setup(state, Words("en"))
-    assert setup.members.disabled
+    assert setup.method.members.disabled
     assert setup._task
     assert setup._task.members == 1
     choice = Choice(state, Words("en"))
@@ -124,7 +124,7 @@ def test_another_language_makes_the_same_page_again(desk, small):
     first = session.views[Setup]
     session.state.language = "zh"
     assert first.closed
-    assert session.views[Setup].members.value == 5
+    assert session.views[Setup].method.members.value == 5
     assert session.views[Setup].run.label == "运行"
     session.close()
 

@@ -68,7 +68,8 @@ def a_setup(**chosen) -> State:
 
 
 def test_the_setup_is_a_task_that_yaml_keeps():
-    task = a_setup(hold_out=0.25, seed=7, start="2020-07-01T06:00").task(BOX, WHOLE, "gauges", 1000)
+    state = a_setup(hold_out=0.25, seed=7, start="2020-07-01T06:00")
+    task = state.task(BOX, WHOLE, state.split("front/gauges", []), 1000)
     assert task == Task.of_yaml(task.to_yaml())
     assert (task.members, task.seed, task.domain, len(task.period.times)) == (4, 7, BOX, 42)
     assert [use.name for use in task.sources] == ["front/satellite"]

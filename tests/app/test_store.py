@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import raster, store
+from app import cost, raster, store
 from app.pictures import Shelf, Shown, nearest
 from app.state import RUN, State
 from engine.given import held_out
@@ -93,16 +93,16 @@ def test_a_run_is_shown_by_the_statistics_of_its_members(desk, task):
         assert picture.members == task.members
     series = now(lambda: store.series(Shown("small", RUN, run.id)))
     assert (series.low <= series.high).all()
-    assert store.seconds(task) > 0
+    assert cost.seconds(task) > 0
     assert store.case_of(task) == "small"
 
 
 def test_gauges_held_out_on_the_map_are_those_of_the_task(desk, task):
     case, state = store.case("small"), State(case="small", hold_out=0.25, hold_seed=0)
-    used = set(store.planned(case, state))
-    held = {name for name in store.gauges(case).names if name not in used}
-    assert held == set(held_out(task).names)
-    assert store.used(case, state) == store.planned(case, state)
+    used, held = store.planned(case, state)
+    assert held == held_out(task).names
+    assert not set(used) & set(held)
+    assert store.sides(case, state) == (used, held)
 
 
 def test_a_cancelled_run_stops(desk, task):

@@ -17,6 +17,8 @@ PREFIXES = (
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
     "gauge_", "area_", "role_", "screen_", "file_", "column_",
     "gauge_", "area_", "role_", "screen_", "axis_", "column_", "exhibit_", "read_", "grade_", "judge_",
+    "gauge_", "area_", "role_", "screen_",
+    "hold_by_", "head_", "side_", "make_", "flag_", "care_", "copy_",
 )  # fmt: skip
 
 
