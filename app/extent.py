@@ -61,7 +61,9 @@ class Extent:
             align="center",
         )
         self.pen.param.watch(lambda event: self._pen(event.new), "value")
-        self.told = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(0, 16), sizing_mode="stretch_width")
+        self.told = pn.pane.HTML(
+            stylesheets=[sheet("cost")], margin=(0, 16, 4, 16), sizing_mode="stretch_width"
+        )
         return [self.area, pn.Row(self.bounds, self.pen, sizing_mode="stretch_width", margin=0), self.told]
 
     def _period(self) -> list[Any]:

@@ -53,7 +53,7 @@ class HoldOut:
             state, pmui.Select(label=say("hold_by"), options=options, value=state.hold_by, **FIELD), "hold_by"
         )
         self.seed = pmui.IntInput(label=say("hold_seed"), value=state.hold_seed, start=0, end=2**31, **FIELD)
-        self.by.margin, self.seed.margin = (8, 4, 4, 16), (8, 16, 4, 4)
+        self.seed.margin = (8, 16, 4, 4)
         self.share = pmui.FloatSlider(
             label=say("hold_out"),
             start=0,
@@ -94,6 +94,7 @@ class HoldOut:
             if widget.value != (value := getattr(state, choice)):
                 widget.value = value
         self.share.visible = self.seed.visible = state.hold_by != "hand"
+        self.by.margin = (8, 4 if self.seed.visible else 16, 4, 16)
         self.block.visible = state.hold_by == "block"
         self.told.object = self._told()
 

@@ -87,8 +87,9 @@ class GaugeRegister(View):
             self.acts.append(act)
         close = pmui.IconButton(icon="close", description=say("close"), margin=(0, 8), align="center")
         close.on_click(lambda _: self._close())
+        space = pn.Spacer(sizing_mode="stretch_width")
         return pn.Row(
-            self.filter, self.lasso, self.box, shown, self._told, pn.Spacer(), *self.acts, close,
+            self.filter, self.lasso, self.box, shown, self._told, space, *self.acts, close,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 

@@ -64,7 +64,6 @@ class Setup(View):
             styles={"flex": "1 1 0", "min-height": "0"},
         )
         self.panel = pn.Column(body, self._foot(), sizing_mode="stretch_both", margin=0)
-        self.watch(lambda: complete(state, self.case), "method")
         self.watch(self._changed, *MADE_OF)
         self.watch(lambda: state.area == "window" and self._changed(), "window")
         self.watch(self.extent.follow, "drag")
@@ -127,6 +126,7 @@ class Setup(View):
         return {name: getattr(self.state, name) for name in MADE_OF}
 
     def _changed(self) -> None:
+        complete(self.state, self.case)  # of a method that is chosen for the first time
         now = self._choices()
         if now != self._now:
             self._before = [*self._before[1 - MOST_UNDONE :], self._now]
