@@ -112,7 +112,7 @@ class Cards(pn.viewable.Viewer):
 
     def __init__(self, view: View, case: Case, names: list[str]) -> None:
         super().__init__()
-        self.view, self.case = view, case
+        self.view, self.case, self._showing = view, case, False
         self.ticks, self.told = {}, {}
         for name in names:
             title = view.say.layer(name, case.layers[name])
@@ -128,12 +128,16 @@ class Cards(pn.viewable.Viewer):
         return self._panel
 
     def _ticked(self) -> None:
-        self.value = [name for name, tick in self.ticks.items() if tick.value]
+        if not self._showing:
+            ticked = [name for name, tick in self.ticks.items() if tick.value]
+            kept = [name for name in self.value if name in ticked]
+            self.value = kept + [name for name in ticked if name not in kept]
 
     def _show(self) -> None:
-        self._panel.visible = self.visible
+        self._panel.visible, self._showing = self.visible, True
         for name, tick in self.ticks.items():
             tick.value = name in self.value
+        self._showing = False
 
     def tell(self) -> None:
         """What is known of each now."""
