@@ -59,9 +59,9 @@ class Drawing:
         self.figure.add_tools(*self.tools.values())
         self.figure.toolbar.active_drag = self._pan
         self.figure.on_event(SelectionGeometry, self._drawn)
-        view.watch(self.take_up, "drag")
-        view.watch(self.show_box, *EXTENT, "window", "drag")
-        view.watch(self.show_gauges, *SPLIT, *EXTENT, "register", "picked")
+        view.watch(lambda: view.soon(self.take_up), "drag")
+        view.watch(lambda: view.soon(self.show_box), *EXTENT, "window", "drag")
+        view.watch(lambda: view.soon(self.show_gauges), *SPLIT, *EXTENT, "register", "picked")
         self.show_box()
         self.show_gauges()
 
@@ -139,7 +139,7 @@ class Drawing:
 
     def show_box(self) -> None:
         state = self.state
-        self.box.visible = state.area == "drawn" and state.drawn is not None
+        self.box.visible = state.area == "drawn" and state.drawn not in (None, tuple(self.case.box))
         if state.drawn is None:
             return
         sides = dict(zip(SIDES, raster.extent(Box(*state.drawn)), strict=True))

@@ -50,18 +50,29 @@ class View:
                 self._loop.add_callback(plan)
 
         def plan() -> None:
-            if self._document and self._document.session_context and call not in self._woken:
-                self._woken.add(call)
-                self._document.add_next_tick_callback(run)
+            self._plan(call)
 
+        if self._document is not None:
+            for work in works:
+                work.add_done_callback(wake)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call with the document's lock, without which no Bokeh object may be touched: an event of a widget
+        comes without it. Many at once make one call."""
+        if self._document is not None:
+            self._loop.add_callback(self._plan, call)
+        elif not self.closed:  # there is no document: nobody looks, nothing is locked
+            call()
+
+    def _plan(self, call: Callable[[], None]) -> None:
         def run() -> None:
             self._woken.discard(call)
             if not self.closed:
                 call()
 
-        if self._document is not None:
-            for work in works:
-                work.add_done_callback(wake)
+        if self._document and self._document.session_context and call not in self._woken:
+            self._woken.add(call)
+            self._document.add_next_tick_callback(run)
 
     @property
     def shown(self) -> bool:

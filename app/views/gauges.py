@@ -159,7 +159,8 @@ class GaugeRegister(View):
             self.table.picked = list(picked)
         for act in self.acts:
             act.disabled = not picked
-        told = self.say("picked", n=len(picked), of=len(self.table.rows))
+        listed = len(self.table.rows)
+        told = self.say("picked", n=len(picked), of=listed) if listed else self.say("none_listed")
         self._told.object = f"<span>{escape(told)}</span>"
 
     def _show_drag(self) -> None:

@@ -61,7 +61,7 @@ class Map(View):
         )
         self.panel = pn.Column(stage, self._readout, sizing_mode="stretch_both", margin=0)
         self.watch(self.paint, "time", "layer", "run", "statistic", "member", "above")
-        self.watch(self._place_gauges, *SPLIT, *EXTENT, "layer", "run")
+        self.watch(lambda: self.soon(self._place_gauges), *SPLIT, *EXTENT, "layer", "run")
         self.watch(lambda: self.canvas.show_gauges(state.gauges), "gauges")
         self.watch(lambda: self.canvas.wear("dark" if state.dark else "light"), "dark")
         self.canvas.wear("dark" if state.dark else "light")

@@ -88,6 +88,26 @@ class Setup(View):
             disable_elevation=True,
         )
         self.undo = pmui.IconButton(icon="undo", description=say("undo"), disabled=True, margin=(4, 0, 8, 0))
+        copy = self._menu()
+        self._apart = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(8, 0, 0, 16))
+        revert = pmui.Button(label=say("revert"), variant="text", size="small", margin=(2, 12, 0, 4))
+        self._stale = pn.Row(self._apart, revert, visible=False, sizing_mode="stretch_width", margin=0)
+        self.run.on_click(lambda _: self._submit())
+        self.undo.on_click(lambda _: self._take_back())
+        revert.on_click(lambda _: self._revert())
+        return pn.Column(
+            self._stale,
+            self._cost,
+            pn.Row(self.run, self.undo, copy, sizing_mode="stretch_width", margin=0),
+            css_classes=["foot"],
+            stylesheets=[sheet("foot")],
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    def _menu(self) -> Any:
+        """The task as each of the texts that give the same numbers."""
+        say = self.say
         copy = pmui.MenuButton(
             label="",
             icon="content_copy",
@@ -100,22 +120,8 @@ class Setup(View):
             width=64,
             sizing_mode="fixed",
         )
-        self._apart = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(8, 0, 0, 16))
-        revert = pmui.Button(label=say("revert"), variant="text", size="small", margin=(2, 12, 0, 4))
-        self._stale = pn.Row(self._apart, revert, visible=False, sizing_mode="stretch_width", margin=0)
-        self.run.on_click(lambda _: self._submit())
-        self.undo.on_click(lambda _: self._take_back())
-        revert.on_click(lambda _: self._revert())
         copy.on_click(self._copied)
-        return pn.Column(
-            self._stale,
-            self._cost,
-            pn.Row(self.run, self.undo, copy, sizing_mode="stretch_width", margin=0),
-            css_classes=["foot"],
-            stylesheets=[sheet("foot")],
-            sizing_mode="stretch_width",
-            margin=0,
-        )
+        return copy
 
     def _copied(self, item: Any) -> None:
         self.copy(self.written(item["name"]))
