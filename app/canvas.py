@@ -235,7 +235,7 @@ class Canvas:
         """Show a field on its grid; the scale decides the classes and the colours."""
         image = raster.classes(rows(values), scale.edges)
         if self.mapper.palette != scale.palette:
-            self.mapper.palette = scale.palette
+            self.mapper.update(palette=scale.palette, high=len(scale.palette) - 0.5)
         place = {"x": [rows.left], "y": [rows.bottom], "dw": [rows.width], "dh": [rows.height]}
         self.picture.data = {"image": [image], **place}
         self.image.glyph.global_alpha = 1.0

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from app import raster
+from engine.diagnostics.tally import grades
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Picture:
         """Values on the grid of a field."""
         lat, lon = (np.ascontiguousarray(grid[name].values, dtype=float) for name in ("lat", "lon"))
         return cls(values, lat, lon, _rows(lat.tobytes(), lon.tobytes()), members)
+
+    @classmethod
+    def of_members(cls, hour: xr.DataArray, shown: Shown) -> Picture:
+        """A statistic of all members (member, lat, lon) of an hour. Grades cannot be mixed, row by row."""
+        begins = grades(hour.attrs.get("interval", "1h"))
+        values = raster.statistic(hour.values, shown.statistic, shown.above, shown.member, begins)
+        found = cls.of(values, hour, len(hour))
+        return replace(found, rows=found.rows.nearest) if shown.statistic == "grade" else found
 
 
 @functools.lru_cache(maxsize=32)

@@ -16,7 +16,8 @@ with NumPy alone.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from engine.fields import Box
 EARTH_RADIUS_M = 6378137.0
 FARTHEST_LAT = 85.0511
 COASTLINES = Path(__file__).resolve().parents[1] / "assets" / "coastlines.npz"
-STATISTICS = ("mean", "p10", "p50", "p90", "spread", "above", "member")
+STATISTICS = ("mean", "p10", "p50", "p90", "spread", "above", "member", "grade")
 
 
 def to_x(lon):
@@ -77,6 +78,11 @@ class Rows:
         weight = np.clip((wanted - known[lower]) / (known[lower + 1] - known[lower]), 0, 1)
         return cls(lower, weight, float(left), float(bottom), float(right - left), float(top - bottom))
 
+    @property
+    def nearest(self) -> Rows:
+        """Each row of the picture is the nearer row of the field: for what cannot be mixed, as grades."""
+        return replace(self, weight=self.weight.round())
+
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """A field (lat, lon) on the rows of the picture; beside a missing row the nearer one decides."""
         below, above = values[self.lower], values[self.lower + 1]
@@ -90,16 +96,21 @@ class Rows:
 
 def classes(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
     """The number of each value's colour class as a byte; missing is ``len(edges) + 1``."""
-    numbers = np.searchsorted(np.asarray(edges, dtype=values.dtype), values, side="right")
+    numbers = np.zeros(values.shape, np.uint8)
+    for edge in np.asarray(edges, dtype=values.dtype):  # ten times as fast as a search for every value
+        numbers += values >= edge
     numbers[np.isnan(values)] = len(edges) + 1
-    return numbers.astype(np.uint8)
+    return numbers
 
 
-def statistic(members: np.ndarray, name: str, above: float = 1.0, member: int = 0) -> np.ndarray:
+def statistic(
+    members: np.ndarray, name: str, above: float = 1.0, member: int = 0, grades: Sequence[float] = ()
+) -> np.ndarray:
     """One picture (lat, lon) from the members (member, lat, lon) of an hour.
 
     Quantiles interpolate linearly between ordered members; ``spread`` is the standard deviation with
-    ``M - 1`` (none for a single member); ``above`` is the share of members that exceed the threshold.
+    ``M - 1`` (none for a single member); ``above`` is the share of members that exceed the threshold;
+    ``grade`` is where the grade with most members begins (0: none; of two alike the lower).
     """
     if name == "member":
         return members[min(member, len(members) - 1)]
@@ -111,9 +122,18 @@ def statistic(members: np.ndarray, name: str, above: float = 1.0, member: int = 
         dry = np.isnan(members).any(axis=0)
         share = (members > above).mean(axis=0, dtype=members.dtype)
         return np.where(dry, np.nan, share)
+    if name == "grade":
+        return _likeliest(members, grades)
     if name in ("p10", "p50", "p90"):
         return _quantile(members, int(name[1:]) / 100)
     raise ValueError(f"statistic: no {name!r}; there are {', '.join(STATISTICS)}")
+
+
+def _likeliest(members: np.ndarray, grades: Sequence[float]) -> np.ndarray:
+    begins = np.array([0, *grades], dtype=members.dtype)
+    numbers = np.searchsorted(begins[1:], members, side="right")
+    likeliest = np.argmax([(numbers == each).sum(axis=0) for each in range(len(begins))], axis=0)
+    return np.where(np.isnan(members).any(axis=0), np.nan, begins[likeliest])
 
 
 def _quantile(members: np.ndarray, level: float) -> np.ndarray:

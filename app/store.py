@@ -208,11 +208,8 @@ def picture(shown: Shown, time: pd.Timestamp) -> tuple[Picture | None, Future[An
         layer, wait = _field(shown)
         if layer is None:
             return None, wait
-        return (
-            (Picture.of(layer.sel(time=time).values, layer), None)
-            if time in layer.indexes["time"]
-            else (None, None)
-        )
+        there = time in layer.indexes["time"]
+        return (Picture.of(layer.sel(time=time).values, layer) if there else None), None
     key = (shown, time, *_state(shown.run))
     found = _seen.known(key)
     if found is not None:
@@ -235,15 +232,18 @@ def _of_run(shown: Shown, time: pd.Timestamp) -> Picture | None:
         if early is None or time not in early.indexes["time"]:
             return None
         return Picture.of(early.sel(time=time).values, early, 0)
-    key = (shown.run, done, time)
-    hour = _hours.known(key)
-    if hour is None:
-        ensemble = journal().ensemble(shown.run)
-        if time not in ensemble.indexes["time"]:
-            return None
-        hour = _hours.made(key, lambda: ensemble.sel(time=time).load())
-    values = raster.statistic(hour.values, shown.statistic, shown.above, shown.member)
-    return Picture.of(values, hour, hour.sizes["member"])
+    hour = members(shown.run, time)
+    return None if hour is None else Picture.of_members(hour, shown)
+
+
+def members(name: str, time: pd.Timestamp) -> xr.DataArray | None:
+    """All members of an hour, read here and now: not for the loop. None: there is no such hour."""
+    key = (name, journal().get(name).done, time)
+    if (hour := _hours.known(key)) is not None:
+        return hour
+    ensemble = journal().ensemble(name)
+    there = time in ensemble.indexes["time"]
+    return _hours.made(key, lambda: ensemble.sel(time=time).load()) if there else None
 
 
 def series(shown: Shown) -> tuple[Series | None, Future[Any] | None]:
@@ -255,8 +255,9 @@ def series(shown: Shown) -> tuple[Series | None, Future[Any] | None]:
         found = case(shown.case)
         key = (found.path, found.path.stat().st_mtime_ns, shown.layer)
         make = functools.partial(_sum_of_layer, found, shown.layer)
-    known = _sums.known(key)
-    return (known or None, None) if known is not None else (None, _sums.fetch(key, lambda: make() or False))
+    if (known := _sums.known(key)) is not None:
+        return known or None, None
+    return None, _sums.fetch(key, lambda: make() or False)
 
 
 def _sum_of_layer(found: Case, name: str) -> Series | None:
@@ -273,13 +274,10 @@ def _sum_of_run(name: str) -> Series | None:
     ensemble = journal().ensemble(name)
     sums = []
     for place, member in enumerate(ensemble.member.values):
-        one = _sums.known((name, "member", int(member)))
-        if one is None:
+        key = (name, "member", int(member))
+        if (one := _sums.known(key)) is None:
             part = ensemble.isel(member=place)
-            one = _sums.made(
-                (name, "member", int(member)),
-                lambda part=part: raster.area_mean(part.values, part.lat.values),
-            )
+            one = _sums.made(key, lambda part=part: raster.area_mean(part.values, part.lat.values))
         sums.append(one)
     whole = np.array(sums)
     band = np.quantile(whole, [0.1, 0.9], axis=0) if len(whole) > 1 else (None, None)

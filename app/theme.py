@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from engine.diagnostics.tally import grades
+
 LANGUAGES = {"en": "EN", "zh": "中"}
 CLEAR, MISSING = "#ffffff00", "#9aa0a6b8"
 
@@ -57,6 +59,7 @@ CHANCE = Scale(
     ("#e4eef8", "#cbdff0", "#aecde7", "#8db8dc", "#6aa1d0", "#4c88c0", "#356eab", "#24548f", "#173a6c"),
     100.0,
 )
+GRADED = ("#d6f8dd", "#8ec8d6", "#7295c1", "#666398", "#4e3b5f", "#261925")
 SCALES = {"spread": SPREAD, "above": CHANCE}
 
 # The map keeps light ground in both dresses: the rain classes were chosen against it.
@@ -72,7 +75,10 @@ OTHERS = ("#c0723f", "#2e8b63", "#8f6bb0", "#b08d1e", "#c2556d", "#3f9aa3")
 HEAD = {"light": "#c2452d", "dark": "#ff8a66"}
 
 
-def scale_of(statistic: str) -> Scale:
+def scale_of(statistic: str, interval: str = "1h") -> Scale:
+    """The scale of a statistic; grades of rain begin where the interval has them begin."""
+    if statistic == "grade":
+        return Scale("grade", grades(interval), GRADED)
     return SCALES.get(statistic, RAIN)
 
 
@@ -173,4 +179,4 @@ class Words:
     def statistic(self, name: str, above: float, member: int) -> str:
         if name == "above":
             return self("chance_above", above=f"{above:g}")
-        return self("member_number", n=member) if name == "member" else self(f"statistic_{name}")
+        return self("member_number", n=member + 1) if name == "member" else self(f"statistic_{name}")

@@ -25,7 +25,7 @@ class Choice(View):
         small = {"size": "small", "margin": (10, 6, 6, 6), "variant": "outlined"}
         self.source = pmui.Select(label=say("source"), width=250, **small)
         self.statistic = pmui.Select(label=say("statistic"), width=165, **small)
-        self.member = pmui.IntInput(label=say("member"), start=0, width=110, **small)
+        self.member = pmui.IntInput(label=say("member"), start=1, width=110, **small)
         self.above = pmui.FloatInput(label=say("threshold"), start=0.1, end=500, step=1, width=130, **small)
         self.gauges = pmui.Switch(
             label=say("gauges"), value=state.gauges, margin=(8, 6), styles={"margin-left": "auto"}
@@ -47,7 +47,7 @@ class Choice(View):
         self.follow()
         self.source.param.watch(self._source_chosen, "value")
         self.statistic.param.watch(lambda event: self._choose(statistic=event.new), "value")
-        self.member.param.watch(lambda event: self._choose(member=event.new or 0), "value")
+        self.member.param.watch(lambda event: self._choose(member=(event.new or 1) - 1), "value")
         self.above.param.watch(lambda event: self._choose(above=event.new or 1.0), "value")
         self.gauges.param.watch(lambda event: self._choose(gauges=event.new), "value")
 
@@ -81,8 +81,8 @@ class Choice(View):
         self.statistic.value = state.statistic if state.statistic in names else names[0]
         self.statistic.visible = len(names) > 1
         self.member.param.update(
-            value=state.member,
-            end=max(0, (run.task.members if run else 1) - 1),
+            value=state.member + 1,
+            end=run.task.members if run else 1,
             visible=len(names) > 1 and state.statistic == "member",
         )
         self.above.param.update(value=state.above, visible=len(names) > 1 and state.statistic == "above")

@@ -79,7 +79,8 @@ class Map(View):
 
     @property
     def scale(self) -> Scale:
-        return scale_of(self.state.statistic) if self.state.layer == RUN else scale_of("")
+        state, interval = self.state, self.case.period.interval
+        return scale_of(state.statistic, interval) if state.layer == RUN else scale_of("")
 
     def paint(self) -> None:
         """Show what was chosen, as far as it is known now."""
@@ -139,7 +140,11 @@ class Map(View):
         missing, unit = self.say("missing"), self.say("unit_rate")
         told = [missing if np.isnan(value) else f"{value:.2f} {unit}" for value in values]
         # The colours of a gauge mean what the map's mean: it exceeded the threshold or not; it has no spread.
-        shown = {"rain": values, "chance": np.where(np.isnan(values), np.nan, values > self.state.above)}
+        shown = {
+            "rain": values,
+            "grade": values,
+            "chance": np.where(np.isnan(values), np.nan, values > self.state.above),
+        }
         return raster.classes(shown.get(self.scale.name, 0 * values), self.scale.edges), told
 
     # What is written on the map

@@ -12,6 +12,7 @@ import pytest
 from app import cost, raster, store
 from app.pictures import Shelf, Shown, nearest
 from app.state import RUN, State
+from engine.diagnostics.tally import grades
 from engine.given import held_out
 from tests.conftest import wait
 
@@ -89,7 +90,7 @@ def test_a_run_is_shown_by_the_statistics_of_its_members(desk, task):
     for name in raster.STATISTICS:
         shown = Shown("small", RUN, run.id, name, 1.0, 2)
         picture = now(lambda shown=shown: store.picture(shown, HOUR))
-        np.testing.assert_array_equal(picture.values, raster.statistic(members, name, 1.0, 2))
+        np.testing.assert_array_equal(picture.values, raster.statistic(members, name, 1.0, 2, grades("1h")))
         assert picture.members == task.members
     series = now(lambda: store.series(Shown("small", RUN, run.id)))
     assert (series.low <= series.high).all()

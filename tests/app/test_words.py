@@ -19,6 +19,7 @@ PREFIXES = (
     "gauge_", "area_", "role_", "screen_", "axis_", "column_", "exhibit_", "read_", "grade_", "judge_",
     "gauge_", "area_", "role_", "screen_",
     "hold_by_", "head_", "side_", "make_", "flag_", "care_", "copy_",
+    "gauge_", "area_", "role_", "screen_", "grade_", "sort_", "sorted_",
 )  # fmt: skip
 
 
