@@ -31,6 +31,7 @@ from app.views.report import Report
 from app.views.runs import Runs
 from app.views.series import TimeBar
 from app.views.setup import Setup
+from app.views.stamps import Ensemble
 from app.views.strip import Strip
 from app.views.verify import Verify
 from engine.methods import methods
@@ -38,7 +39,7 @@ from engine.sources.cases import Case
 
 ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
 # A screen's views stand one below the other.
-VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Verify, Runs, Report)
+VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Ensemble, Verify, Runs, Report)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 BEAT = 250  # ms between two looks at the version of the journal
