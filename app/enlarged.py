@@ -133,7 +133,8 @@ class Enlarged:
         found, wait = store.picture(self.shown, time)
         if wait is not None:
             canvas.fade()
-            self.view.after([wait], self._paint)
+            # What went wrong the stamps beside it say.
+            self.view.after([wait], lambda: None if wait.exception() else self._paint())
             return
         if found is None:
             canvas.wipe()

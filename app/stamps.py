@@ -192,6 +192,7 @@ class Stamps:
         args = {"turn": self.turn, "told": self.told, "stamps": self.pictures, "ring": self.ring}
         args |= {"frames": self.frames, "picture": canvas.picture, "title": canvas.figure.title}
         self.turn.js_on_change("data", CustomJS(args={**args, "pattern": pattern}, code=TURN))
+        self.figure.tags = [self.turn]  # nothing that is drawn holds it
 
     def play(self, beat: int, slot: int) -> None:
         """Show the next member every so many milliseconds, from this place on; 0 ends it."""

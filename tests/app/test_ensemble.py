@@ -104,6 +104,7 @@ def test_a_layer_on_the_map_leaves_the_newest_run_on_show(run):
     assert view.state.layer == "satellite"
     assert len(view.stamps.pictures.data["image"]) == run.task.members
     assert view.stamps.pictures.data["number"] == [str(number + 1) for number in range(8)]
+    assert view.stamps.turn in view.stamps.figure.references()
     assert view.dots.reported.data["x"] == [view._hour.gauges.mean()]
     view.close()
 
