@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bokeh.events import DoubleTap, MouseLeave, MouseMove
+from bokeh.events import DoubleTap, MouseLeave, MouseMove, Tap
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
@@ -29,7 +29,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from app import raster
-from app.theme import BORDER, COAST, LAND, RAIN, SEA, SOFT, Scale
+from app.theme import BORDER, COAST, HEAD, LAND, RAIN, SEA, SOFT, Scale
 from engine.fields import Box
 
 ROOM_X, ROOM_Y = 1.5, 0.7  # how far around the domain one may pan, in widths and heights of it
@@ -91,6 +91,7 @@ class Canvas:
             {name: [] for name in ("x", "y", "level", "ring", "name", "value", "role")}
         )
         self.cursor = ColumnDataSource({"x": [], "y": []})
+        self.spot = ColumnDataSource({"x": [], "y": []})
         self.window = ColumnDataSource({"bounds": []})
         self.mapper = LinearColorMapper(palette=RAIN.palette, low=-0.5, high=len(RAIN.palette) - 0.5)
         self.figure: Any = self._figure()
@@ -107,6 +108,9 @@ class Canvas:
         )
         self._lines(box)
         self._gauges(tooltip)
+        for width, colour in ((5, "#ffffff"), (2, HEAD["light"])):  # a cross in a ring, white around it
+            mark = {"size": 17, "fill_color": None, "line_color": colour, "line_width": width}
+            self.figure.scatter("x", "y", source=self.spot, marker="circle_cross", **mark)
         self._behaviour()
 
     def _figure(self) -> Any:
@@ -221,6 +225,12 @@ class Canvas:
 
         self.cursor.on_change("data", moved)
 
+    def on_tap(self, call: Callable[[float, float], Any]) -> None:
+        """Call with latitude and longitude where the map was clicked."""
+        self.figure.on_event(
+            Tap, lambda event: call(float(raster.to_lat(event.y)), float(raster.to_lon(event.x)))
+        )
+
     def on_window(self, call: Callable[[tuple[float, float, float, float]], Any]) -> None:
         """Call with west, south, east, north when the map has come to rest."""
 
@@ -246,6 +256,11 @@ class Canvas:
 
     def wipe(self) -> None:
         self.picture.data = {"image": [np.zeros((2, 2), "uint8")], **_place(*self.home)}
+
+    def mark(self, spot: tuple[float, float] | None) -> None:
+        """Mark a place, given by latitude and longitude, or none."""
+        lat, lon = (np.array([each]) for each in spot) if spot else (np.array([]), np.array([]))
+        self.spot.data = {"x": raster.to_x(lon), "y": raster.to_y(lat)}
 
     def show_gauges(self, shown: bool) -> None:
         self.dot.visible = self.rim.visible = shown

@@ -1,4 +1,4 @@
-"""What only the browser can know: the beat of the play, keys, and the clipboard.
+"""What only the browser can know: the beat of the play, keys, its time zone, and the clipboard.
 
 The beat asks for the next hour only when the one before has come back (``shown`` has caught up), so a slow
 line slows the play instead of filling up. Keys are ignored while somebody types.
@@ -40,6 +40,7 @@ const copy = async (text) => {
 }
 
 export function render({model, el}) {
+  model.zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""
   let count = 0, walked = 0
   const press = (event) => {
     const key = KEYS[event.key]
@@ -91,6 +92,7 @@ class Clock(JSComponent):
     pressed = param.String(
         doc="what the last key does, the sum of all arrows in hours, and a count: walk#-2#3"
     )
+    zone = param.String(doc="the name of the browser's time zone")
     copied = param.String(doc="a count and the text to put on the clipboard")
 
     _esm = SCRIPT

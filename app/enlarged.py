@@ -87,7 +87,8 @@ class Enlarged:
 
     @property
     def scale(self) -> Scale:
-        return scale_of(self.shown.statistic, self.run.task.period.interval if self.run else "1h")
+        step = self.run.task.period.step if self.run else self.case.period.step
+        return scale_of(self.shown.statistic, step.total_seconds() / 3600)
 
     def _statistic_chosen(self, event: Any) -> None:
         if event.new and event.new != self.shown.statistic:  # else it only follows the state

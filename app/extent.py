@@ -70,12 +70,13 @@ class Extent:
         say, case = self.say, self.case
         whole, own = case.period, case.period.interval
         hours = {f"{say.moment(time)}": stamp(time) for time in (whole.start, *whole.times)}
+        zone = say.zone_name(whole.start)
         first, last = dict(list(hours.items())[:-1]), dict(list(hours.items())[1:])
         steps = dict.fromkeys((own, "1h"))
         self.lists = {
             "cell": pmui.Select(label=say("cell"), options={f"{each:g}°": each for each in CELLS}, **FIELD),
-            "start": pmui.Select(label=say("start"), options=first, **SELECT, **FIELD),
-            "end": pmui.Select(label=say("end"), options=last, **SELECT, **FIELD),
+            "start": pmui.Select(label=say("start", zone=zone), options=first, **SELECT, **FIELD),
+            "end": pmui.Select(label=say("end", zone=zone), options=last, **SELECT, **FIELD),
             "every": pmui.Select(label=say("every"), options=list(steps), visible=len(steps) > 1, **FIELD),
         }
         self._follow_lists()

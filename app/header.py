@@ -61,7 +61,7 @@ def header(page: Any, state: State, say: Words, screens: Any, share: Callable[[]
     link = pmui.IconButton(icon="link", description=say("share"), margin=0, align="center")
     link.on_click(lambda _: share())
     keys = pmui.IconButton(icon="keyboard", description=say("keys"), margin=0, align="center")
-    keys.on_click(lambda _: state.param.update(help=True))
+    keys.on_click(lambda _: setattr(state, "help", True))
     space = pn.Spacer(sizing_mode="stretch_width")
     return [fold, case, screens, space, link, keys, language, dark]
 

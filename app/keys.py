@@ -15,6 +15,7 @@ SHEET = (
     ("g", "key_gauges"),
     ("m", "key_member"),
     ("d", "key_draw"),
+    ("Esc", "key_escape"),
     ("?", "key_help"),
 )
 
@@ -28,7 +29,9 @@ def press(state: State, pressed: str) -> None:
         state.gauges = not state.gauges
     elif key == "d":
         state.drag = "" if state.drag == "domain" else "domain"
-    elif key == "escape":
+    elif key == "escape" and state.drag:  # what was begun last goes first
         state.drag = ""
     elif key == "m" and state.layer == RUN:
         state.param.update(statistic="member", member=state.member + (state.statistic == "member"))
+    elif key == "escape":
+        state.param.update(**({"place": ""} if state.place else {"event": ""}))

@@ -17,14 +17,15 @@ import panel_material_ui as pmui
 
 from app import roles, store
 from app.clock import mind_the_line
+from app.events import Event
 from app.header import header, tabs
 from app.keys import press
 from app.state import LINKED, RUN, SCREENS, State, stamp
 from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
-from app.views.keys import Keys
 from app.views.gauges import GaugeRegister
+from app.views.keys import Keys
 from app.views.maps import Map
 from app.views.notice import Notice
 from app.views.report import Report
@@ -93,6 +94,11 @@ def complete(state: State) -> None:
         time=stamp(state.end_of_interval if state.end_of_interval in times else times[len(times) // 2]),
         method=state.method if _possible(state.method, case) else _first_method(case),
     )
+    event, spot = Event.of(state.event), state.spot
+    if event is None or not event.within(whole):
+        state.event = ""
+    if spot is None or not case.box.contains(*spot):
+        state.place = ""
     if not stamp(whole.start) <= state.start < state.end <= stamp(whole.end):
         state.param.update(start=stamp(whole.start), end=stamp(whole.end), every=whole.interval)
     roles.complete(state, case)
@@ -134,7 +140,8 @@ class Session:
         mind_the_line(pn.state.curdoc, Words(state.language)("offline"))
         self._location = pn.state.location
         self._build()
-        state.param.watch(lambda *_: self._build(), ["language", "case"])
+        state.param.watch(lambda *_: self._build(), ["language", "case", "zone"])
+        state.param.watch(lambda *_: self._build() if state.zone == "local" else None, "local")
         state.param.watch(lambda *_: self._open(), "screen")
         state.param.watch(self._write_link, list(LINKED))
         state.param.watch(lambda event: self.page.param.update(dark_theme=event.new), "dark")
@@ -152,9 +159,10 @@ class Session:
         self.views.clear()
         self.screens.clear()
         complete(self.state)
-        self.say = Words(self.state.language)
+        self.say = Words(self.state.language, self.state.clock_zone)
         setup, strip, bar, notice, keys = (self._view(cls) for cls in ALWAYS)
         bar.clock.param.watch(lambda event: press(self.state, event.new), "pressed")
+        bar.clock.param.watch(lambda event: self.state.hear_zone(event.new), "zone")
         for view in (setup, strip):
             self._serve(view)
         self._tabs = tabs(self.state, self.say, THERE)

@@ -73,6 +73,12 @@ class Series:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, layer: xr.DataArray) -> Series:
+        """Of a field, hour by hour: less memory."""
+        sums = [raster.area_mean(hour, layer.lat.values) for hour in layer.values]
+        return cls(layer.indexes["time"], np.array(sums))  # type: ignore[arg-type]
+
 
 class Shelf:
     """The newest results of slow work, each made once however many ask for it."""
@@ -116,10 +122,15 @@ class Shelf:
         return result
 
 
+def cell(lat: np.ndarray, lon: np.ndarray, place: tuple[float, float]) -> tuple[int, int] | None:
+    """Row and column of the cell at a place (latitude, longitude); None outside of the grid."""
+    row, column = (
+        round((at - axis[0]) / (axis[1] - axis[0])) for axis, at in zip((lat, lon), place, strict=True)
+    )
+    return (row, column) if 0 <= row < lat.size and 0 <= column < lon.size else None
+
+
 def nearest(picture: Picture, lat: float, lon: float) -> float | None:
     """The exact value of the cell at a place; None outside."""
-    row = round((lat - picture.lat[0]) / (picture.lat[1] - picture.lat[0]))
-    column = round((lon - picture.lon[0]) / (picture.lon[1] - picture.lon[0]))
-    if not (0 <= row < picture.lat.size and 0 <= column < picture.lon.size):
-        return None
-    return float(picture.values[row, column])
+    at = cell(picture.lat, picture.lon, (lat, lon))
+    return None if at is None else float(picture.values[at])

@@ -39,7 +39,7 @@ GRADED = {
     "Brier": "score_brier",
 }
 LARGEST = ("correlation of the mean", "POD", "CSI", "ETS")  # is best; of the others what is nearest zero
-GRADES = {name: f"grade_{name.replace(' ', '_')}" for name in GRADE_NAMES}
+GRADES = {name: f"graded_{name.replace(' ', '_')}" for name in GRADE_NAMES}
 
 
 def _off(metric: str, value: Any) -> float:

@@ -10,29 +10,34 @@ may come from anywhere, so reading one never fails: what is not understood is le
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 import param
 
+from app.events import Event, When
 from app.raster import STATISTICS
 from app.theme import LANGUAGES
 from engine.fields import Box, Grid, Period
 from engine.methods import methods
 from engine.tasks import Gauges, Role, Task, Use
-from engine.values import Invalid, instant
+from engine.values import Invalid, instant, number
 
 ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers may have for a method
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
 SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
 LINKED = (
-    "screen", "case", "time", "layer", "run", "statistic", "member", "above", "area", "drawn", "judge", "language"
+    "screen", "case", "time", "event", "place", "layer", "run", "statistic", "member", "above", "area",
+    "drawn", "judge", "zone", "language",
 )  # fmt: skip
 EXTENT = ("area", "drawn", "cell", "start", "end", "every")  # where and when the next run is
 SPLIT = ("hold_by", "hold_out", "hold_seed", "block_km", "held", "ignored")  # which gauges speak in it
+ZONES = {"utc": "UTC", "beijing": "Asia/Shanghai", "local": ""}
 
 
 def stamp(time: Any) -> str:
@@ -47,14 +52,20 @@ class State(param.Parameterized):
     screen = param.Selector(default="explore", objects=list(SCREENS))
     case = param.String()
     time = param.String(doc="the end of the interval on show, ISO, UTC")
+    event = param.String(doc="the window whose totals are on show, its start and end, ISO, UTC; none: empty")
+    place = param.String(doc="the place that is inspected, its latitude and longitude; none: empty")
     layer = param.String(doc="a layer of the case, or the word run")
     run = param.String(doc="the id of the run on show")
     statistic = param.Selector(default="mean", objects=list(STATISTICS))
     member = param.Integer(default=0, bounds=(0, 999))
-    above = param.Number(default=5.0, bounds=(0.1, 500), doc="mm/h; the threshold of the probability")
     judge = param.Selector(default="gauges", objects=["gauges", "truth"], doc="what a run is judged by")
+    above = param.Number(
+        default=5.0, bounds=(0.1, 500), doc="mm/h, of an event mm; the threshold of the probability"
+    )
+    zone = param.Selector(default="utc", objects=list(ZONES), doc="in which times are told; all else is UTC")
     language = param.Selector(default="en", objects=list(LANGUAGES))
 
+    local = param.String(default="UTC", doc="the time zone of the browser")
     playing = param.Boolean(default=False)
     gauges = param.Boolean(default=True, doc="whether the gauges are drawn")
     window = param.Tuple(default=None, length=4, allow_None=True, doc="the bounds of the map, degrees")
@@ -91,12 +102,13 @@ class State(param.Parameterized):
 
     def query(self) -> str:
         """The link of this view, as the part of an address after the question mark."""
-        keys = ["screen", "case", "time", "layer"]
+        keys = ["screen", "case", "time", "event", "place", "layer"]
         if self.layer == RUN:
             keys += ["run", "statistic"]
             keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])
         keys += ["area", "drawn"] if self.area == "drawn" and self.drawn else []
         keys += ["judge"] if self.screen == "verify" else []
+        keys += ["zone"] if self.zone != "utc" else []
         keys += ["language"]
         told = {key: getattr(self, key) for key in keys}
         if "drawn" in told:
@@ -111,6 +123,8 @@ class State(param.Parameterized):
             for key in LINKED:
                 if key in said:
                     self._take(key, said[key])
+                elif key in ("event", "place"):  # a link without one is a link to a view without one
+                    self._take(key, "")
 
     def _take(self, key: str, text: str) -> None:
         numbers = {"member": int, "above": float, "drawn": lambda text: tuple(Box.of(text))}
@@ -221,6 +235,30 @@ class State(param.Parameterized):
             return instant("time", self.time) if self.time else None
         except Invalid:
             return None
+
+    @property
+    def when(self) -> When | None:
+        """What the map tells of: the event if there is one, else the interval on show."""
+        return Event.of(self.event) or self.end_of_interval
+
+    @property
+    def spot(self) -> tuple[float, float] | None:
+        """Latitude and longitude of the place that is inspected."""
+        try:
+            lat, lon = (number("place", float(each)) for each in self.place.split(","))
+        except ValueError:
+            return None
+        return lat, lon
+
+    @property
+    def clock_zone(self) -> str:
+        """The name of the time zone in which times are told."""
+        return ZONES[self.zone] or self.local
+
+    def hear_zone(self, name: str) -> None:
+        """Take over the time zone of the browser, if it is known here."""
+        with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            self.local = ZoneInfo(name).key
 
 
 def snapped(bounds: Sequence[float], box: Box, step: float, *, inwards: bool = False) -> Box | None:

@@ -20,10 +20,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from app import raster
+from app.events import Event, When, rain_over
 from app.pictures import Picture, Series, Shelf, Shown
 from app.state import RUN, State
 from engine.fields import Observations
@@ -202,70 +202,70 @@ def _state(name: str) -> tuple[Any, ...]:
     return (found.done,) if found.done else (0, found.progress)
 
 
-def picture(shown: Shown, time: pd.Timestamp) -> tuple[Picture | None, Future[Any] | None]:
-    """The picture if it is known, else a future to wait for. Both None: there is no such hour."""
-    if shown.layer != RUN:
+def picture(shown: Shown, when: When) -> tuple[Picture | None, Future[Any] | None]:
+    """The picture if it is known, else a future to wait for. Both None: there is no such hour or event."""
+    if shown.layer == RUN:
+        key, make = (shown, when, *_state(shown.run)), functools.partial(_of_run, shown, when)
+    else:
         layer, wait = _field(shown)
         if layer is None:
             return None, wait
-        there = time in layer.indexes["time"]
-        return (Picture.of(layer.sel(time=time).values, layer) if there else None), None
-    key = (shown, time, *_state(shown.run))
+        if not isinstance(when, Event):  # an hour of what was read is at hand, a sum is not
+            return _of_layer(layer, when), None
+        key, make = (_layer_key(shown), when), functools.partial(_of_layer, layer, when)
     found = _seen.known(key)
     if found is not None:
         return (found or None), None
-    return None, _seen.fetch(key, lambda: _of_run(shown, time) or False)
+    return None, _seen.fetch(key, lambda: make() or False)
+
+
+def _of_layer(layer: xr.DataArray, when: When) -> Picture | None:
+    found = rain_over(layer, when)
+    return None if found is None else Picture.of(found.values, layer)
+
+
+def _layer_key(shown: Shown) -> Hashable:
+    path = case(shown.case).path
+    return path, path.stat().st_mtime_ns, shown.layer
 
 
 def _field(shown: Shown) -> tuple[xr.DataArray | None, Future[Any] | None]:
-    found = case(shown.case)
-    key = (found.path, found.path.stat().st_mtime_ns, shown.layer)
+    found, key = case(shown.case), _layer_key(shown)
     if _layers.known(key):
         return found.layer(shown.layer), None  # type: ignore[return-value]
     return None, _layers.fetch(key, lambda: found.layer(shown.layer) is not None)
 
 
-def _of_run(shown: Shown, time: pd.Timestamp) -> Picture | None:
-    done = journal().get(shown.run).done
-    if not done:
+def _of_run(shown: Shown, when: When) -> Picture | None:
+    if not journal().get(shown.run).done:
         early = journal().preview(shown.run)
-        if early is None or time not in early.indexes["time"]:
-            return None
-        return Picture.of(early.sel(time=time).values, early, 0)
-    hour = members(shown.run, time)
-    return None if hour is None else Picture.of_members(hour, shown)
+        found = None if early is None else rain_over(early, when)
+        return None if found is None else Picture.of(found.values, found, 0)
+    found = members(shown.run, when)
+    return None if found is None else Picture.of_members(found, shown)
 
 
-def members(name: str, time: pd.Timestamp) -> xr.DataArray | None:
-    """All members of an hour, read here and now: not for the loop. None: there is no such hour."""
-    key = (name, journal().get(name).done, time)
-    if (hour := _hours.known(key)) is not None:
-        return hour
-    ensemble = journal().ensemble(name)
-    there = time in ensemble.indexes["time"]
-    return _hours.made(key, lambda: ensemble.sel(time=time).load()) if there else None
+def members(name: str, when: When) -> xr.DataArray | None:
+    """All members of an hour or an event, read here and now: not for the loop. None: no such time."""
+    key = (name, journal().get(name).done, when)
+    if (known := _hours.known(key)) is not None:
+        return known
+    found = rain_over(journal().ensemble(name), when)
+    return None if found is None else _hours.made(key, found.load)
 
 
 def series(shown: Shown) -> tuple[Series | None, Future[Any] | None]:
     """Rain over the whole domain through the period, if it is known, else a future to wait for."""
     if shown.layer == RUN:
-        key: Hashable = (shown.run, *_state(shown.run)[:1])
-        make = functools.partial(_sum_of_run, shown.run)
+        key, make = (shown.run, *_state(shown.run)[:1]), functools.partial(_sum_of_run, shown.run)
     else:
-        found = case(shown.case)
-        key = (found.path, found.path.stat().st_mtime_ns, shown.layer)
-        make = functools.partial(_sum_of_layer, found, shown.layer)
-    if (known := _sums.known(key)) is not None:
-        return known or None, None
-    return None, _sums.fetch(key, lambda: make() or False)
+        key, make = _layer_key(shown), functools.partial(_sum_of_layer, shown)
+    known = _sums.known(key)
+    return (known or None, None) if known is not None else (None, _sums.fetch(key, lambda: make() or False))
 
 
-def _sum_of_layer(found: Case, name: str) -> Series | None:
-    layer = found.layer(name)
-    if not isinstance(layer, xr.DataArray):
-        return None
-    sums = [raster.area_mean(hour, layer.lat.values) for hour in layer.values]  # hour by hour: less memory
-    return Series(layer.indexes["time"], np.array(sums))  # type: ignore[arg-type]
+def _sum_of_layer(shown: Shown) -> Series:
+    return Series.of(case(shown.case).layer(shown.layer))  # type: ignore[arg-type]
 
 
 def _sum_of_run(name: str) -> Series | None:
@@ -285,7 +285,7 @@ def _sum_of_run(name: str) -> Series | None:
 
 
 def loaded(found: Case, name: str) -> bool:
-    return _layers.known((found.path, found.path.stat().st_mtime_ns, name)) is not None
+    return _layers.known(_layer_key(Shown(found.name, name))) is not None
 
 
 def warm(found: Case) -> list[Future[Any]]:

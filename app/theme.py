@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from app.events import Event, When
 from engine.diagnostics.tally import grades
 
 LANGUAGES = {"en": "EN", "zh": "中"}
@@ -61,6 +62,13 @@ CHANCE = Scale(
 )
 GRADED = ("#d6f8dd", "#8ec8d6", "#7295c1", "#666398", "#4e3b5f", "#261925")
 SCALES = {"spread": SPREAD, "above": CHANCE}
+# The edges of totals in mm, by the longest event in hours that they suit.
+TOTALS = {
+    6: (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100),
+    24: (0.5, 1, 2, 5, 10, 20, 50, 100, 200),
+    96: (1, 2, 5, 10, 20, 50, 100, 200, 400),
+    float("inf"): (5, 10, 20, 50, 100, 200, 400, 800, 1600),
+}
 
 # The map keeps light ground in both dresses: the rain classes were chosen against it.
 LAND, SEA, COAST, BORDER = "#f7f5f0", "#e2ebf1", "#55606b", "#8d96a0"
@@ -70,16 +78,23 @@ INK = {"light": "#1d2733", "dark": "#e6ebf1"}
 SOFT = {"light": "#5d6a78", "dark": "#9fabb9"}
 LINE = {"light": "#e1e6ec", "dark": "#2b3541"}
 RAIN_BAR = {"light": "#6d9ebd", "dark": "#7fb0cf"}
+# Lines of sources, told apart in four kinds of vision (Okabe and Ito).
+LINES = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0072b2", "#8c8c8c")
 OWN = {"light": "#2f5d86", "dark": "#8dbbe0"}  # the run that is judged; what it is compared with follows
 OTHERS = ("#c0723f", "#2e8b63", "#8f6bb0", "#b08d1e", "#c2556d", "#3f9aa3")
 HEAD = {"light": "#c2452d", "dark": "#ff8a66"}
 
 
-def scale_of(statistic: str, interval: str = "1h") -> Scale:
-    """The scale of a statistic; grades of rain begin where the interval has them begin."""
+def scale_of(statistic: str, hours: float = 1.0, *, total: bool = False) -> Scale:
+    """The scale of a statistic of means over so many hours, or of their total in mm."""
+    if statistic == "above":
+        return CHANCE
     if statistic == "grade":
-        return Scale("grade", grades(interval), GRADED)
-    return SCALES.get(statistic, RAIN)
+        return Scale("grade", grades(f"{hours:g}h"), GRADED)
+    scale = SCALES.get(statistic, RAIN)
+    if not total:
+        return scale
+    return replace(scale, edges=next(edges for longest, edges in TOTALS.items() if hours <= longest))
 
 
 def dress() -> dict[str, Any]:
@@ -121,9 +136,13 @@ def table() -> Mapping[str, Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class Words:
-    """The words of one language. ``say("cells", n=3)`` fills the entry ``cells``."""
+    """The words of one language. ``say("cells", n=3)`` fills the entry ``cells``.
+
+    Times come in UTC and are told on the clock of a zone, which is always named beside them.
+    """
 
     language: str
+    zone: str = "UTC"
 
     def __call__(self, key: str, **values: Any) -> str:
         entry = table()[key][self.language]
@@ -133,18 +152,50 @@ class Words:
         """An entry if there is one: for names that come from elsewhere, as a method's settings."""
         return table()[key][self.language] if key in table() else otherwise
 
+    def clock(self, time: Any) -> Any:
+        """A time, or times, as the clocks of the zone show them."""
+        return time.tz_localize("UTC").tz_convert(self.zone).tz_localize(None)
+
+    def zone_name(self, time: pd.Timestamp) -> str:
+        """What the zone is called; one that has no name here is told by how far it is from UTC then."""
+        minutes = round((self.clock(time) - time).total_seconds() / 60)
+        hours = f"UTC{minutes // 60:+d}" if minutes % 60 == 0 else f"UTC{minutes / 60:+g}"
+        return self.maybe(f"zone_{self.zone}", hours if minutes else "UTC")
+
     def period(self, start: pd.Timestamp, end: pd.Timestamp) -> str:
-        """An interval as people write it: ``1 Jul 14:00–15:00 UTC``."""
-        if end - start < pd.Timedelta("1D") and (end - pd.Timedelta("1ns")).date() == start.date():
-            close = "24:00" if end == end.normalize() else f"{end:%H:%M}"
-            return self("interval", day=self.day(start), start=f"{start:%H:%M}", end=close)
-        return f"{self.moment(start)} – {self.moment(end)} UTC"
+        """An interval as people write it: ``1 Jul 14:00–15:00 UTC``. Whole days are those of the zone."""
+        first, last, zone = self.clock(start), self.clock(end), self.zone_name(end)
+        if first == first.normalize() and last == last.normalize():
+            final = last - pd.Timedelta("1D")
+            key = "whole_day" if final == first else "whole_days"
+            return self(key, first=self.date(first), last=self.date(final), zone=zone)
+        if end - start < pd.Timedelta("1D") and (last - pd.Timedelta("1ns")).date() == first.date():
+            close = "24:00" if last == last.normalize() else f"{last:%H:%M}"
+            return self("interval", day=self.date(first), start=f"{first:%H:%M}", end=close, zone=zone)
+        return f"{self.moment(start)} – {self.moment(end)} {zone}"
+
+    def when(self, when: When, step: pd.Timedelta) -> str:
+        """The interval of this length that ends at a time, or the event, of which there is a total."""
+        if isinstance(when, Event):
+            return self("interval_total", period=self.period(when.start, when.end))
+        return self.period(when - step, when)
+
+    def span(self, when: When | None, step: pd.Timedelta) -> str:
+        """What a value is: the mean over an interval, or the total of an event."""
+        if isinstance(when, Event):
+            return self("legend_total", hours=self("hours", n=when.hours))
+        return self("legend_period", hours=self("hours", n=step.total_seconds() / 3600))
 
     def day(self, time: pd.Timestamp) -> str:
+        return self.date(self.clock(time))
+
+    def date(self, time: pd.Timestamp) -> str:
+        """The day of a time that is already on the clock of the zone."""
         return self("day", day=time.day, month=self("months").split()[time.month - 1])
 
     def moment(self, time: pd.Timestamp) -> str:
-        return f"{self.day(time)} {time:%H:%M}"
+        """A time without its zone; whoever shows it names the zone."""
+        return f"{self.day(time)} {self.clock(time):%H:%M}"
 
     def duration(self, seconds: float) -> str:
         if seconds < 90:
@@ -176,7 +227,11 @@ class Words:
         """What a run is doing, in the words of its method."""
         return stage if self.language == "en" else self.maybe(f"stage_{stage}", stage)
 
-    def statistic(self, name: str, above: float, member: int) -> str:
+    def unit(self, when: When | None) -> str:
+        """Of rain at a time, or of a total."""
+        return self("unit_total" if isinstance(when, Event) else "unit_rate")
+
+    def statistic(self, name: str, above: float, member: int, when: When | None = None) -> str:
         if name == "above":
-            return self("chance_above", above=f"{above:g}")
+            return self("chance_above", above=f"{above:g}", unit=self.unit(when))
         return self("member_number", n=member + 1) if name == "member" else self(f"statistic_{name}")

@@ -196,7 +196,9 @@ class Store(Journal):
             values = np.load(self.folder(name) / "preview.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        return xr.DataArray(values, coordinates(self.get(name).task, members=None), name="rain", attrs=RAIN)
+        task = self.get(name).task
+        about = RAIN | {"interval": task.period.interval}
+        return xr.DataArray(values, coordinates(task, members=None), name="rain", attrs=about)
 
     def record(self, name: str, snapshot: Snapshot) -> None:
         """Keep what a snapshot brings."""

@@ -26,7 +26,7 @@ class Choice(View):
         self.source = pmui.Select(label=say("source"), width=250, **small)
         self.statistic = pmui.Select(label=say("statistic"), width=165, **small)
         self.member = pmui.IntInput(label=say("member"), start=1, width=110, **small)
-        self.above = pmui.FloatInput(label=say("threshold"), start=0.1, end=500, step=1, width=130, **small)
+        self.above = pmui.FloatInput(start=0.1, end=500, step=1, width=130, **small)
         self.gauges = pmui.Switch(
             label=say("gauges"), value=state.gauges, margin=(8, 6), styles={"margin-left": "auto"}
         )
@@ -43,7 +43,7 @@ class Choice(View):
             margin=(0, 6),
             height=54,
         )
-        self.watch(self.follow, "layer", "run", "statistic", "member", "above")
+        self.watch(self.follow, "layer", "run", "statistic", "member", "above", "event")
         self.follow()
         self.source.param.watch(self._source_chosen, "value")
         self.statistic.param.watch(lambda event: self._choose(statistic=event.new), "value")
@@ -85,5 +85,9 @@ class Choice(View):
             end=run.task.members if run else 1,
             visible=len(names) > 1 and state.statistic == "member",
         )
-        self.above.param.update(value=state.above, visible=len(names) > 1 and state.statistic == "above")
+        self.above.param.update(
+            label=say("threshold", unit=say.unit(state.when)),
+            value=state.above,
+            visible=len(names) > 1 and state.statistic == "above",
+        )
         self._quiet = False

@@ -16,6 +16,7 @@ import panel as pn
 from app import raster, store
 from app.canvas import Canvas
 from app.drawing import Drawing
+from app.events import Event, When, rain_over
 from app.pictures import Picture, Shown, nearest
 from app.state import EXTENT, RUN, SPLIT, State
 from app.theme import CHANCE, Scale, Words, scale_of, sheet
@@ -40,6 +41,7 @@ class Map(View):
         self.case = store.case(state.case)
         self.canvas = Canvas(self.case.box, TOOLTIP)
         self.canvas.on_cursor(self._point)
+        self.canvas.on_tap(lambda lat, lon: state.param.update(place=f"{lat:.4f},{lon:.4f}"))
         self.canvas.on_window(lambda bounds: state.param.update(window=bounds))
         self.drawing = Drawing(self, self.canvas)
         self._cursor: tuple[float, float] | None = None
@@ -60,11 +62,14 @@ class Map(View):
             stylesheets=[sheet("stage")],
         )
         self.panel = pn.Column(stage, self._readout, sizing_mode="stretch_both", margin=0)
-        self.watch(self.paint, "time", "layer", "run", "statistic", "member", "above")
+        self.watch(lambda: None if state.event else self.paint(), "time")
+        self.watch(self.paint, "event", "layer", "run", "statistic", "member", "above")
+        self.watch(lambda: self.canvas.mark(state.spot), "place")
         self.watch(lambda: self.soon(self._place_gauges), *SPLIT, *EXTENT, "layer", "run")
         self.watch(lambda: self.canvas.show_gauges(state.gauges), "gauges")
         self.watch(lambda: self.canvas.wear("dark" if state.dark else "light"), "dark")
         self.canvas.wear("dark" if state.dark else "light")
+        self.canvas.mark(state.spot)
         self._place_gauges()
         self.paint()
 
@@ -79,15 +84,21 @@ class Map(View):
 
     @property
     def scale(self) -> Scale:
-        state, interval = self.state, self.case.period.interval
-        return scale_of(state.statistic, interval) if state.layer == RUN else scale_of("")
+        event = self.event
+        statistic = self.state.statistic if self.state.layer == RUN else ""
+        hours = event.hours if event else self.case.period.step.total_seconds() / 3600
+        return scale_of(statistic, hours, total=event is not None)
+
+    @property
+    def event(self) -> Event | None:
+        return Event.of(self.state.event)
 
     def paint(self) -> None:
         """Show what was chosen, as far as it is known now."""
-        time = self.state.end_of_interval
-        if time is None:
+        when = self.state.when
+        if when is None:
             return
-        found, wait = store.picture(self.asked, time)
+        found, wait = store.picture(self.asked, when)
         if wait is not None:
             self.canvas.fade()
             self.after([wait], self.paint)
@@ -97,9 +108,9 @@ class Map(View):
             self.canvas.wipe()
         else:
             self.canvas.paint(found.values, found.rows, self.scale)
-        self._colour_gauges(time)
+        self._colour_gauges()
         self._legend.object = self._legend_html()
-        self._plate.object = self._plate_html(time)
+        self._plate.object = self._plate_html(when)
         self._read()
 
     def warm(self) -> None:
@@ -127,17 +138,17 @@ class Map(View):
         level, value = self._levels(gauges)
         self.canvas.dots.data = {**place, "ring": ring, "role": role, "level": level, "value": value}
 
-    def _colour_gauges(self, time: Any) -> None:
+    def _colour_gauges(self) -> None:
         gauges = store.gauges(self.case)
         if gauges is not None and self.state.gauges:
             level, value = self._levels(gauges)
             self.canvas.dots.patch({"level": [(slice(None), level)], "value": [(slice(None), value)]})
 
     def _levels(self, gauges: Observations) -> tuple[np.ndarray, list[str]]:
-        times, time = gauges.rain.indexes["time"], self.state.end_of_interval
-        at = times.get_indexer([time])[0] if time is not None else -1
-        values = gauges.values[:, at] if at >= 0 else np.full(len(gauges), np.nan)
-        missing, unit = self.say("missing"), self.say("unit_rate")
+        when = self.state.when
+        found = rain_over(gauges.rain, when) if when is not None else None
+        values = np.full(len(gauges), np.nan) if found is None else found.values
+        missing, unit = self.say("missing"), self.say.unit(when)
         told = [missing if np.isnan(value) else f"{value:.2f} {unit}" for value in values]
         # The colours of a gauge mean what the map's mean: it exceeded the threshold or not; it has no spread.
         shown = {
@@ -149,9 +160,10 @@ class Map(View):
 
     # What is written on the map
 
-    def _plate_html(self, time: Any) -> str:
+    def _plate_html(self, when: When) -> str:
         say, state = self.say, self.state
-        interval = say.period(time - self.case.period.step, time)
+        interval = say.when(when, self.case.period.step)
+        nothing = say("not_whole" if self.event else "no_picture")
         badges = [say("simulated")] if str(self.case.about.get("simulated")) == "true" else []
         if state.layer == RUN:
             run = store.run(state.run)
@@ -160,15 +172,15 @@ class Map(View):
                 if run
                 else say("no_run", run=state.run)
             )
-            statistic = say.statistic(state.statistic, state.above, state.member)
+            statistic = say.statistic(state.statistic, state.above, state.member, when)
             if run and self._picture is not None and run.task.members > 1:
                 badges += [self._how_many(run, self._picture.members or 0)]
             elif self._picture is None:
-                badges += [say("waiting" if run and run.under_way else "no_picture")]
+                badges += [say("waiting") if run and run.under_way else nothing]
         else:
             about = self.case.layers.get(state.layer, {})
             title, statistic = say.layer(state.layer, about), say("native", native=about.get("native", ""))
-            badges += [say("no_picture")] if self._picture is None else []
+            badges += [nothing] if self._picture is None else []
         chips = "".join(f"<i>{escape(badge)}</i>" for badge in badges)
         head = f"<b>{escape(title)}</b><span>{escape(statistic)}</span>"
         return f"{head}<em>{escape(interval)}</em><div>{chips}</div>"
@@ -180,9 +192,12 @@ class Map(View):
 
     def _legend_html(self) -> str:
         scale, say, state = self.scale, self.say, self.state
-        unit = say("unit_chance", above=f"{state.above:g}") if scale is CHANCE else say("unit_rate")
+        unit = say.unit(state.when)
+        unit = say("unit_chance", above=f"{state.above:g}", unit=unit) if scale is CHANCE else unit
         what = (
-            say.statistic(state.statistic, state.above, state.member) if state.layer == RUN else say("field")
+            say.statistic(state.statistic, state.above, state.member, state.when)
+            if state.layer == RUN
+            else say("field")
         )
         what = "" if scale is CHANCE else f" · {what}"
         steps = "".join(
@@ -199,7 +214,7 @@ class Map(View):
             for key, colour in (("gauge_used", WHITE), ("gauge_held_out", BLACK))
             if store.gauge_layer(self.case)
         )
-        head = f"<b>{escape(unit)}</b> {escape(say('legend_period', hours=self._span))}{escape(what)}"
+        head = f"<b>{escape(unit)}</b> {escape(say.span(state.when, self.case.period.step))}{escape(what)}"
         missing = f'<u class="grey"><s></s>{escape(say("missing"))}</u>'
         return f"<div>{head}</div><ol>{steps}</ol><p>{missing}{rings}</p>"
 
@@ -213,29 +228,28 @@ class Map(View):
         self._readout.object = self._readout_html()
 
     def _readout_html(self) -> str:
-        say, time = self.say, self.state.end_of_interval
-        if self._cursor is None or time is None:
+        say, when = self.say, self.state.when
+        if self._cursor is None or when is None:
             return f"<span>{escape(say('readout_empty'))}</span>"
         lon, lat = self._cursor
-        unit = f"{say('unit_rate')}, {say('legend_period', hours=self._span)}"
-        interval = say.period(time - self.case.period.step, time)
-        parts = [f"<b>{escape(say.place(lat, lon))}</b><em>{escape(interval)}</em><em>{escape(unit)}</em>"]
+        step = self.case.period.step
+        told = (say.when(when, step), f"{say.unit(when)}, {say.span(when, step)}")
+        parts = [f"<b>{escape(say.place(lat, lon))}</b>", *(f"<em>{escape(each)}</em>" for each in told)]
         if self.state.layer == RUN:
-            statistic = say.statistic(self.state.statistic, self.state.above, self.state.member)
-            parts.append(self._value(statistic, self._picture, lon, lat, active=True))
+            statistic = say.statistic(self.state.statistic, self.state.above, self.state.member, when)
+            run = store.run(self.state.run)
+            name = run.task.method if run else ""
+            title = f"{say.method(name, methods().get(name))}, {statistic}"
+            parts.append(self._value(title, self._picture, lon, lat, active=True))
+        waits = []
         for name in store.fields(self.case):
-            found, _ = (
-                store.picture(Shown(self.case.name, name), time)
-                if store.loaded(self.case, name)
-                else (None, None)
-            )
+            known = store.loaded(self.case, name)
+            found, wait = store.picture(Shown(self.case.name, name), when) if known else (None, None)
+            waits += [wait] if wait else []
             title = say.layer(name, self.case.layers[name])
             parts.append(self._value(title, found, lon, lat, active=name == self.state.layer))
+        self.after(waits, self._read)
         return "".join(parts)
-
-    @property
-    def _span(self) -> str:
-        return f"{self.case.period.step.total_seconds() / 3600:g} h"
 
     def _value(self, title: str, picture: Picture | None, lon: float, lat: float, *, active: bool) -> str:
         value = nearest(picture, lat, lon) if picture else None

@@ -56,7 +56,7 @@ def test_the_likeliest_grade_is_that_of_most_members():
     members = np.array([[[0, 2.0, 8]], [[0, 3.0, 0]], [[9, 60, 8]], [[1, 2.0, np.nan]]], dtype="f4")
     begins = raster.statistic(members, "grade", grades=(0.1, 1.6, 7, 15, 40, 50))
     np.testing.assert_array_equal(begins, np.array([[0, 1.6, np.nan]], dtype="f4"))
-    grades = scale_of("grade", "1h")
+    grades = scale_of("grade")
     assert raster.classes(begins, grades.edges).tolist() == [[0, 2, 7]]
 
 

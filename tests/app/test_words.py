@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +15,10 @@ APP = Path(__file__).resolve().parents[2] / "app"
 CODE = [path for path in APP.rglob("*.py") if path.stem not in ("__main__", "meter", "serving")]
 SHOWN = {"label", "description", "placeholder", "helper_text", "text", "title", "name_shown"}
 PREFIXES = (
-    "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
-    "gauge_", "area_", "role_", "screen_", "file_", "column_",
-    "gauge_", "area_", "role_", "screen_", "axis_", "column_", "exhibit_", "read_", "grade_", "judge_",
-    "gauge_", "area_", "role_", "screen_",
-    "hold_by_", "head_", "side_", "make_", "flag_", "care_", "copy_",
-    "gauge_", "area_", "role_", "screen_", "grade_", "sort_", "sorted_",
+    "about_", "area_", "axis_", "care_", "case_", "choice_", "clock_", "column_", "copy_", "drawn_",
+    "exhibit_", "file_", "flag_", "gauge_", "grade_", "graded_", "head_", "hold_by_", "judge_", "layer_",
+    "make_", "method_", "read_", "role_", "screen_", "setting_", "side_", "sort_", "sorted_", "stage_",
+    "state_", "statistic_", "told_", "zone_",
 )  # fmt: skip
 
 
@@ -50,6 +49,11 @@ def test_every_word_asked_for_is_there():
 def test_no_word_is_forgotten_in_the_table():
     unused = {key for key in table() if key not in asked() and not key.startswith(PREFIXES)}
     assert not unused
+
+
+def test_no_key_stands_twice():
+    keys = re.findall(r"^([^#\s][^:]*):", (APP / "words.yaml").read_text(), re.MULTILINE)
+    assert len(keys) == len(set(keys))
 
 
 def test_nothing_visible_is_written_in_the_code():
