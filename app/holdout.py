@@ -31,7 +31,7 @@ class HoldOut:
         self.told = pn.pane.HTML(stylesheets=[sheet("split")], margin=(2, 16), sizing_mode="stretch_width")
         self.there = store.gauge_layer(case) is not None
         if not self.there:
-            self.told.object = f"<span>{escape(self.say('no_gauges'))}</span>"
+            self.told.object = f"<span>{escape(self.say('gauges_absent'))}</span>"
             self.panel = pn.Column(self.told, sizing_mode="stretch_width", margin=0)
             return
         self._controls()

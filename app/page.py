@@ -25,6 +25,7 @@ from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
 from app.views.gauges import GaugeRegister
+from app.views.inspect import Inspect
 from app.views.keys import Keys
 from app.views.maps import Map
 from app.views.notice import Notice
@@ -39,8 +40,8 @@ from engine.methods import methods
 from engine.sources.cases import Case
 
 ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
-# A screen's views stand one below the other.
-VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Ensemble, Verify, Runs, Report)
+# A screen's views stand one below the other, but for those that stand beside them.
+VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Inspect, Ensemble, Verify, Runs, Report)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 BEAT = 250  # ms between two looks at the version of the journal
@@ -206,8 +207,9 @@ class Session:
             made = [self._view(cls) for cls in VIEWS if cls.screen == name]
             for view in made:
                 self._serve(view)
-            panels = [view.panel for view in made]
-            self.screens[name] = pn.Column(*panels, sizing_mode="stretch_both", margin=0, name=name)
+            below, beside = ([view.panel for view in made if view.beside == side] for side in (False, True))
+            column = pn.Column(*below, sizing_mode="stretch_both", margin=0)
+            self.screens[name] = pn.Row(column, *beside, sizing_mode="stretch_both", margin=0, name=name)
             self._work.append(self.screens[name])
             if name == "explore" and self._seen >= 0:
                 self.views[Map].warm()

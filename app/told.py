@@ -23,7 +23,7 @@ def facts(task: Task, say: Words) -> dict[str, str]:
         say("method"): say.method(task.method, methods().get(task.method)),
         say("domain"): place,
         say("cell"): f"{task.step:g}° ({rows} × {columns})",
-        say("period"): f"{task.period.start:%Y-%m-%d %H:%M} – {task.period.end:%Y-%m-%d %H:%M} UTC",
+        say("period"): say.period(task.period.start, task.period.end),
         say("every"): task.period.interval,
     }
     for role in dict.fromkeys(use.role for use in task.sources):

@@ -28,6 +28,7 @@ class View:
 
     panel: Any
     screen = ""  # that it is part of; none: it is always there
+    beside = False  # at the right of its screen instead of below the views before it
 
     def __init__(self, state: State, say: Words) -> None:
         self.copy: Callable[[str], None] = lambda _text: None

@@ -117,7 +117,7 @@ class GaugeRegister(View):
         if len(named) > 1 and there & set(named):
             self.state.picked = [name for name in named if name in there]
             if lacking := [name for name in named if name not in there]:
-                self.tell(self.say("not_here", n=len(lacking), first=lacking[0]))
+                self.tell(self.say("names_unknown", n=len(lacking), first=lacking[0]))
         self.follow()
 
     # What is shown

@@ -87,7 +87,9 @@ class Setup(View):
             sizing_mode="stretch_width",
             disable_elevation=True,
         )
-        self.undo = pmui.IconButton(icon="undo", description=say("undo_choice"), disabled=True, margin=(4, 0, 8, 0))
+        self.undo = pmui.IconButton(
+            icon="undo", description=say("undo_choice"), disabled=True, margin=(4, 0, 8, 0)
+        )
         copy = self._menu()
         self._apart = pn.pane.HTML(stylesheets=[sheet("cost")], margin=(8, 0, 0, 16))
         revert = pmui.Button(label=say("revert"), variant="text", size="small", margin=(2, 12, 0, 4))

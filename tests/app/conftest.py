@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import store
+from app import points, store
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def desk(home) -> Iterator[None]:
             each.cache_clear()
         for shelf in (store._hours, store._seen, store._layers, store._sums):
             shelf.clear()
+        points.clear()
 
     clear()
     yield
