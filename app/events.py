@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from engine.diagnostics.tally import grades
 from engine.fields import Period
 from engine.values import Invalid, instant
 
 HOUR: Any = pd.Timedelta("1h")
+MM = "mm"  # the unit of a total
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Event:
 When = pd.Timestamp | Event
 
 
+def graded(interval: str, *, total: bool) -> tuple[float, ...]:
+    """Where the grades of rain begin: in mm/h, or in mm of what falls in this time."""
+    hours = pd.Timedelta(interval) / HOUR if total else 1.0
+    return tuple(each * hours for each in grades(interval))
+
+
 def rain_over(rain: xr.DataArray, when: When) -> xr.DataArray | None:
     """Rain at a time (mm/h), or the total of an event (mm); nothing where the times are not all there."""
     times = rain.indexes["time"]
@@ -64,4 +72,5 @@ def rain_over(rain: xr.DataArray, when: When) -> xr.DataArray | None:
         return None
     parts = [rain] if "member" not in rain.dims else [rain.isel(member=[at]) for at in range(len(rain))]
     sums = [part.sel(time=ends).sum("time", skipna=False) * np.float32(step / HOUR) for part in parts]
-    return sums[0] if len(sums) == 1 else xr.concat(sums, "member")  # one after the other: less memory
+    total = sums[0] if len(sums) == 1 else xr.concat(sums, "member")  # one after the other: less memory
+    return total.assign_attrs(units=MM, interval=f"{when.hours:g}h")

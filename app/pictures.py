@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from app import raster
-from engine.diagnostics.tally import grades
+from app.events import MM, graded
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Picture:
 
     @classmethod
     def of_members(cls, hour: xr.DataArray, shown: Shown) -> Picture:
-        """A statistic of all members (member, lat, lon) of an hour. Grades cannot be mixed, row by row."""
-        begins = grades(hour.attrs.get("interval", "1h"))
+        """A statistic of all members (member, lat, lon) of a time. Grades cannot be mixed, row by row."""
+        begins = graded(hour.attrs.get("interval", "1h"), total=hour.attrs.get("units") == MM)
         values = raster.statistic(hour.values, shown.statistic, shown.above, shown.member, begins)
         found = cls.of(values, hour, len(hour))
         return replace(found, rows=found.rows.nearest) if shown.statistic == "grade" else found

@@ -1,7 +1,7 @@
 """Provenance: what is on show, where it comes from, and what it may be judged by, in a few lines.
 
-A layer is told by what its case says of it, a run by the task that made it (`app.told`). These are pairs of a name and a
-text, in the words of the page; whoever shows them sets them.
+A layer is told by what its case says of it, a run by the task that made it (`app.told`). These are pairs of a
+name and a text, in the words of the page; whoever shows them sets them.
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from app.events import Event, When
-from engine.diagnostics.tally import grades
+from app.events import Event, When, graded
 
 LANGUAGES = {"en": "EN", "zh": "中"}
 CLEAR, MISSING = "#ffffff00", "#9aa0a6b8"
@@ -90,7 +89,7 @@ def scale_of(statistic: str, hours: float = 1.0, *, total: bool = False) -> Scal
     if statistic == "above":
         return CHANCE
     if statistic == "grade":
-        return Scale("grade", grades(f"{hours:g}h"), GRADED)
+        return Scale("grade", graded(f"{hours:g}h", total=total), GRADED)
     scale = SCALES.get(statistic, RAIN)
     if not total:
         return scale

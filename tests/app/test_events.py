@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from app import raster, store
-from app.events import Event, rain_over
+from app.events import Event, graded, rain_over
 from app.hyetograph import Hyetograph, in_ms, ticks
 from app.keys import press
 from app.page import complete
@@ -81,7 +81,8 @@ def test_a_run_shows_statistics_of_its_members_totals(desk, task):
     for name in raster.STATISTICS:
         shown = Shown("small", RUN, run.id, name, 10.0, 2)
         picture = now(lambda shown=shown: store.picture(shown, EVENT))
-        np.testing.assert_allclose(picture.values, raster.statistic(totals, name, 10.0, 2), rtol=1e-5)
+        wanted = raster.statistic(totals, name, 10.0, 2, graded("4h", total=True))
+        np.testing.assert_allclose(picture.values, wanted, rtol=1e-5)
     outside = Event(pd.Timestamp("2020-07-01T05:00"), pd.Timestamp("2020-07-01T09:00"))
     assert now(lambda: store.picture(Shown("small", RUN, run.id), outside)) is None
 
