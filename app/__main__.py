@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app import fetching, running
+from app import casing, fetching, running
 from app.meter import waiting
-from app.reports import blocks, findings, listed, table, told
+from app.reports import blocks, findings, listed, table
 from app.running import show
 from engine.values import Invalid
 
@@ -81,10 +81,11 @@ def list_cases(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
+    from engine.catalogue import as_told
     from engine.findings import report
 
     with waiting(options.file):
-        found = report(options.file, options.reader, **told(options.told))
+        found = report(options.file, options.reader, **as_told(options.told))
     print(json.dumps(asdict(found)) if options.json else findings(found))
     if found.refused:
         raise Invalid(found.refused)
@@ -128,10 +129,9 @@ def _of_sources(command: Callable[..., argparse.ArgumentParser]) -> None:
     command("sources", list_sources, "list what is registered in sources.yaml, in RAINLOOM_HOME")
     one = command("inspect", inspect, "tell what a source holds, how it was read, and what looks wrong")
     one.add_argument("file", metavar="FILE", help="a path, a pattern, or a name such as front/satellite")
-    one.add_argument(
-        "told", nargs="*", metavar="KEY=VALUE", help="what it does not say: unit=mm, stamp=start"
-    )
+    one.add_argument("told", nargs="*", metavar="KEY=VALUE", help="what it does not say, as unit=mm")
     one.add_argument("--as", dest="reader", metavar="READER", help="read it with this reader")
+    casing.arguments(command("case", casing.case, casing.TEXT))
     fetching.arguments(command("fetch", fetch, fetching.TEXT))
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.catalogue import catalogues
 from engine.diagnostics.tables import Table
-from engine.fields import Box
-from engine.values import Invalid, brief, number, plain_yaml
+from engine.values import Invalid
 
 if TYPE_CHECKING:
     from app.readings import Readings
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 HEADLINE = ("CRPS", "MAE of the mean", "bias of the mean", "RMSE of the mean")
 HEADLINE += ("correlation of the mean", "spread/skill")
 MOST_ROWS = 30  # of a section of a report on a source
-NUMBERS = ("step", "zr_a", "zr_b", "north", "west", "tip")  # what a reader is told as a number
-LISTS = ("columns", "missing", "cumulative")  # and what as YAML: columns='{rain: RR}' missing=-1
 AT_THRESHOLDS = ("events", "Brier", "reliability part", "resolution part", "area under ROC")
 AT_THRESHOLDS += ("POD", "FAR", "CSI", "ETS")
 
@@ -142,30 +139,6 @@ def _section(rows: Sequence[Mapping[str, str]]) -> str:
         sorted(used, key=lambda row: not row["taken for"].startswith("rain"))[:MOST_ROWS] or rows[:MOST_ROWS]
     )
     return f"{Table.of(few).text()}\nand {len(rows) - len(few)} more, which --json lists"
-
-
-def told(pairs: Sequence[str]) -> dict[str, Any]:
-    """What a reader is told, from texts such as unit=mm."""
-    found: dict[str, Any] = {}
-    for each in pairs:
-        key, equals, value = each.partition("=")
-        if not (key and equals and value):
-            several = "; several files are one source as a pattern in quotes: 'radar/*.nc'"
-            advice = several if os.path.exists(each) else "; tell it as unit=mm, stamp=start or interval=1h"
-            raise Invalid(f"inspect: got {each!r}{advice}")
-        found[key] = _value(key, value)
-    return found
-
-
-def _value(key: str, text: str) -> Any:
-    if key == "box":
-        return Box.of(text)
-    if key in NUMBERS:
-        return number(key, text)
-    value = plain_yaml(text, f"inspect: {key}") if key in LISTS else text
-    if key == "columns" and not isinstance(value, Mapping):
-        raise Invalid(f"inspect: got columns {brief(text)}; give them as columns='{{rain: RR}}'")
-    return value
 
 
 def listed() -> list[dict[str, Any]]:

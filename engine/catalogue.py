@@ -22,7 +22,7 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,15 @@ from typing import Any
 import yaml
 
 from engine import home
+from engine.fields import Box
 from engine.tasks import entries
-from engine.values import Invalid, brief, plain_yaml
+from engine.values import Invalid, brief, number, plain_yaml
 
 TOLD = ("unit", "stamp", "interval", "variable", "box", "start", "step", "missing", "level", "grid", "run")
 TOLD += ("zr_a", "zr_b", "north", "west")  # of radar, and of pictures without a place
 TOLD += ("places", "columns", "date_order", "zone", "decimal", "cumulative", "tip")  # of tables of gauges
+NUMBERS = ("step", "zr_a", "zr_b", "north", "west", "tip")  # told as a number
+LISTS = ("columns", "missing", "cumulative")  # and as YAML: columns='{rain: RR}' missing=-1
 SECRET = re.compile("pass|token|key|secret|user", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
@@ -138,3 +141,27 @@ def _advice() -> str:
 def _plain(value: Any) -> Any:
     """A time as it was written: YAML reads 2020-01-01 as a date."""
     return value if isinstance(value, str | int | float | list | dict) else str(value)
+
+
+def as_told(pairs: Sequence[str]) -> dict[str, Any]:
+    """What a reader is told, from texts such as unit=mm."""
+    found: dict[str, Any] = {}
+    for each in pairs:
+        key, equals, value = each.partition("=")
+        if not (key and equals and value):
+            several = "; several files are one source as a pattern in quotes: 'radar/*.nc'"
+            advice = several if os.path.exists(each) else "; tell it as unit=mm, stamp=start or interval=1h"
+            raise Invalid(f"source: got {each!r}{advice}")
+        found[key] = _as_told(key, value)
+    return found
+
+
+def _as_told(key: str, text: str) -> Any:
+    if key == "box":
+        return Box.of(text)
+    if key in NUMBERS:
+        return number(key, text)
+    value = plain_yaml(text, f"source: {key}") if key in LISTS else text
+    if key == "columns" and not isinstance(value, Mapping):
+        raise Invalid(f"source: got columns {brief(text)}; give them as columns='{{rain: RR}}'")
+    return value

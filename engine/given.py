@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from engine.fields import Box, Evidence, Observations, Period
@@ -37,18 +38,22 @@ def matching(name: str, rain: xr.DataArray, period: Period) -> None:
         raise Invalid(f"source {name}: speaks of {told}; choose a step that they make")
 
 
-def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:
-    """The part of a field in a period, over a box and two cells around it; missing where it says nothing.
-    Finer intervals are brought to those of the period by their mean."""
-    matching(name, rain, period)
-    times = replace(period, step=steady(rain, f"source {name}")).times
-    known = rain.indexes["time"]
+def covered(name: str, rain: xr.DataArray, period: Period) -> pd.DatetimeIndex:
+    """The times of a source that make a period; one line if it lacks any."""
+    times, known = replace(period, step=steady(rain, f"source {name}")).times, rain.indexes["time"]
     if absent := sorted(set(times) - set(known)):
         raise Invalid(
             f"source {name}: {len(absent)} of {len(times)} times are missing, the first {absent[0]}; "
             f"it holds {known[0]} to {known[-1]}"
         )
-    part = rain.sel(time=times)
+    return times
+
+
+def cut(name: str, rain: xr.DataArray, box: Box, period: Period) -> xr.DataArray:
+    """The part of a field in a period, over a box and two cells around it; missing where it says nothing.
+    Finer intervals are brought to those of the period by their mean."""
+    matching(name, rain, period)
+    part = rain.sel(time=covered(name, rain, period))
     for axis, low, high in (("lat", box.south, box.north), ("lon", box.west, box.east)):
         centres = rain[axis].values
         step = (centres[-1] - centres[0]) / (len(centres) - 1)

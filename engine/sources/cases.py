@@ -2,8 +2,8 @@
 
 A case is a NetCDF file in `assets/cases` (shipped) or in ``$RAINLOOM_HOME/cases`` (the user's own). Each
 layer is a group: a field of rain or of another quantity, gauges, or a static map. Rain is packed as
-16-bit steps of 0.01 mm/h, which is finer than any instrument in it. The file says of itself what it is
-made of; what is simulated is called simulated.
+16-bit steps of 0.01 mm/h, or of 0.01 mm where an interval is longer than an hour, which is finer than any
+instrument in it. The file says of itself what it is made of; what is simulated is called simulated.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from engine import READING, home
@@ -26,6 +27,8 @@ from engine.values import Invalid
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cases"
 PACKING = {"dtype": "int16", "_FillValue": -32768, "zlib": True, "complevel": 6, "shuffle": True}
+HOUR = pd.Timedelta("1h")
+Content = xr.DataArray | Observations
 
 
 @dataclass(frozen=True)
@@ -114,28 +117,40 @@ def _unpacked(packed: xr.DataArray) -> xr.DataArray:
 def write_case(
     path: Path,
     about: Mapping[str, Any],
-    layers: Mapping[str, tuple[Mapping[str, Any], xr.DataArray | Observations]],
+    layers: Mapping[str, tuple[Mapping[str, Any], Content | Callable[[], Content]]],
 ) -> None:
-    """Write a case: for each layer what is known of it, and its content."""
+    """Write a case: for each layer what is known of it, and its content or a function that brings it, so that
+    one layer is in memory at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".partial")
     told = json.dumps({name: dict(known) for name, (known, _) in layers.items()})
-    with READING:
-        xr.Dataset(attrs=dict(about) | {"layers": told, "Conventions": "CF-1.11"}).to_netcdf(
-            unfinished, engine="h5netcdf"
-        )
-        for name, (_, content) in layers.items():
-            array = content.rain if isinstance(content, Observations) else content
-            encoding = PACKING | {"scale_factor": np.float32(_scale(array))}
-            array.to_dataset(name=str(array.name)).to_netcdf(
-                unfinished, mode="a", group=name, engine="h5netcdf", encoding={str(array.name): encoding}
+    try:
+        with READING:
+            xr.Dataset(attrs=dict(about) | {"layers": told, "Conventions": "CF-1.11"}).to_netcdf(
+                unfinished, engine="h5netcdf"
             )
-    unfinished.replace(path)
+        for name, (_, content) in layers.items():
+            _append(unfinished, name, content() if callable(content) else content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _append(path: Path, name: str, content: Content) -> None:
+    array = content.rain if isinstance(content, Observations) else content
+    encoding = PACKING | {"scale_factor": np.float32(_scale(array))}
+    with READING:
+        array.to_dataset(name=str(array.name)).to_netcdf(
+            path, mode="a", group=name, engine="h5netcdf", encoding={str(array.name): encoding}
+        )
 
 
 def _scale(array: xr.DataArray) -> float:
-    """0.01 for rain; else a round step that holds the range in 16 bits."""
-    largest = float(np.nanmax(np.abs(array.values)))
-    if array.name == "rain" and largest < 320:
-        return 0.01
+    """For rain 0.01 mm an hour, or an interval where that is longer: so a day's 0.1 mm is not lost. Else, and
+    for heavier rain, a round step that holds the range in 16 bits."""
+    largest = max(abs(float(np.nanmin(array.values))), abs(float(np.nanmax(array.values))))
+    lasts: Any = pd.Timedelta(array.attrs["interval"]) if array.name == "rain" else None
+    finest = 0.01 / max(1.0, lasts / HOUR) if lasts else 0.0
+    if largest < 32000 * finest:
+        return finest
     return 10.0 ** np.ceil(np.log10(max(largest, 1e-9) / 32000))
