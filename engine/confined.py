@@ -3,12 +3,14 @@
 A library that unpacks a hostile file may crash, hang, or take all memory, and in the worst case do what the
 file says. So a child of its own reads it, behind `engine.walls`: bounded memory, time and file size, no
 writing but in one folder, no program, no connection, and none of this process's environment but what Python
-needs to start. It answers with the report of `engine.findings`, or with the field as a plain NetCDF file,
-which goes through the gate like any other. A crash, a hang or a kill of the child is one line.
+needs to start. It answers with the report of `engine.findings`, alone or in a `Look`, or with the field, or a
+case, as a plain NetCDF file, which goes through the gate like any other. A crash, a hang or a kill of the
+child is one line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -17,6 +19,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +35,12 @@ from engine.values import Invalid
 
 if TYPE_CHECKING:
     from engine.findings import Report
+    from engine.gathered import Part, Span
+    from engine.looks import Look
 
 ROOT = Path(__file__).resolve().parents[1]
-ANSWER, FIELD = "answer.json", "field.nc"
+ANSWER, FIELD, CASE, PROGRESS = "answer.json", "field.nc", "case.nc", "progress.json"
+BEAT = 0.1  # s between two looks at a child
 MOST_ANSWER = 2**24  # bytes
 MOST_KEPT = 20 * 10**9  # bytes of the cache
 HELD = 5 * 10**7  # cells that are read at once; more are read as they are asked for
@@ -58,7 +65,44 @@ def inspected(path: str | Path, reader: str | None = None, limits: Limits = Limi
     from engine.findings import Report
 
     with tempfile.TemporaryDirectory(dir=_cache(None)) as folder:
-        return Report(**_asked("inspect", str(path), Path(folder), reader, about, limits))
+        return Report(
+            **_asked("inspect", str(path), Path(folder), limits, reader=reader, about=_written(about))
+        )
+
+
+def looked(path: str | Path, folder: Path, limits: Limits = Limits(), **about: Any) -> Look:
+    """A look at a file; the child works in a folder that is given."""
+    from engine.looks import Look
+
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        return Look.of(_asked("look", str(path), Path(work), limits, about=_written(about)))
+
+
+def gathered(
+    path: Path,
+    parts: Sequence[Part],
+    box: Box | None,
+    span: Span,
+    title: str,
+    heard: Callable[[float, str], None],
+    limits: Limits = Limits(4 * 10**9, 3600),
+) -> None:
+    """A case of files, made by the child. ``heard`` is told how far it is, and may raise to end it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as work:
+        told = [asdict(each) | {"told": _written(dict(each.told))} for each in parts]
+        asked = {"parts": told, "box": list(box) if box else None, "title": title or path.stem}
+        asked |= {"span": [str(each) if each else None for each in span]}
+        _asked("gather", str(path), Path(work), limits, lambda: _hear(Path(work) / PROGRESS, heard), **asked)
+        guarded(Path(work) / CASE)
+        (Path(work) / CASE).replace(path)
+
+
+def _hear(path: Path, heard: Callable[[float, str], None]) -> None:
+    share, what = 0.0, ""
+    with contextlib.suppress(OSError, ValueError):  # not there yet
+        share, what = json.loads(path.read_bytes())
+    heard(share, what)
 
 
 def opened(
@@ -76,7 +120,7 @@ def opened(
     kept = _cache(folder) / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.nc"
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:
-            _asked("open", str(path), Path(work), reader, about, limits)
+            _asked("open", str(path), Path(work), limits, reader=reader, about=_written(about))
             (Path(work) / FIELD).replace(kept)
         _prune(kept.parent)
     return _read(kept)
@@ -102,11 +146,16 @@ def _written(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asked(
-    what: str, path: str, folder: Path, reader: str | None, about: dict[str, Any], limits: Limits
+    what: str,
+    path: str,
+    folder: Path,
+    limits: Limits,
+    waiting: Callable[[], None] = lambda: None,
+    **told: Any,
 ) -> dict[str, Any]:
-    """The child's answer."""
-    request = {"what": what, "path": os.path.abspath(os.path.expanduser(path)), "reader": reader}
-    request |= {"about": _written(about), "folder": str(folder.resolve()), "limits": asdict(limits)}
+    """The child's answer. Meanwhile ``waiting`` is called again and again; if it raises, the child ends."""
+    request = {"what": what, "path": os.path.abspath(os.path.expanduser(path)), "reader": None, "about": {}}
+    request |= {**told, "folder": str(folder.resolve()), "limits": asdict(limits)}
     environment = {key: os.environ[key] for key in KEPT if key in os.environ} | SINGLE
     environment |= {"HOME": str(folder), "TMPDIR": str(folder), "RAINLOOM_HOME": str(folder)}
     child = subprocess.Popen(
@@ -119,9 +168,10 @@ def _asked(
         start_new_session=True,
     )
     try:
-        child.communicate(json.dumps(request).encode(), timeout=limits.seconds)
-    except subprocess.TimeoutExpired:
-        raise _hung(path, limits) from None
+        assert child.stdin
+        with contextlib.suppress(BrokenPipeError), child.stdin:
+            child.stdin.write(json.dumps(request).encode())
+        _awaited(child, path, limits, waiting)
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL) if os.name == "posix" else child.kill()
@@ -136,6 +186,16 @@ def _asked(
     if "refused" in found:
         raise Invalid(str(found["refused"]))
     return found["report"]
+
+
+def _awaited(child: subprocess.Popen[bytes], path: str, limits: Limits, waiting: Callable[[], None]) -> None:
+    until = time.monotonic() + limits.seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(BEAT)
+            return
+        waiting()
+    raise _hung(path, limits)
 
 
 def _hung(path: str, limits: Limits) -> Invalid:
@@ -187,6 +247,29 @@ def _write(found: Found, path: Path) -> None:
     field.to_dataset(name=str(field.name)).to_netcdf(path, engine="h5netcdf", encoding=encoding)
 
 
+def _done(request: dict[str, Any], folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of the child: a file in the folder, or a report."""
+    from engine import findings, gathered, looks, sources
+
+    path, reader = request["path"], request["reader"]
+    if request["what"] == "look":
+        return looks.look(path, reader, **about).plain()
+    if request["what"] == "inspect":
+        return asdict(findings.report(path, reader, **about))
+    if request["what"] == "open":
+        _write(sources.open_any(path, reader, **about), folder / FIELD)
+        return {}
+    parts = [gathered.Part(**each) for each in request["parts"]]
+    box, span = request["box"] and Box.of(request["box"]), tuple(request["span"])
+
+    def heard(share: float, what: str) -> None:
+        (folder / "next.json").write_text(json.dumps([share, what]))
+        (folder / "next.json").replace(folder / PROGRESS)
+
+    gathered.gather(folder / CASE, parts, box, span, request["title"], heard)
+    return {}
+
+
 def main() -> None:
     """The child: walls first, then whatever the file brings."""
     request = json.load(sys.stdin)
@@ -194,7 +277,7 @@ def main() -> None:
     walls.write_only_in(folder)
     from dask import config
 
-    from engine import findings, sources
+    from engine import looks, sources  # noqa: F401 - behind the wall of memory it could not be imported
 
     sources.readers()
     walls.take_at_most(limits.memory, math.ceil(limits.seconds), limits.file_bytes)
@@ -202,10 +285,7 @@ def main() -> None:
     answer: dict[str, Any] = {"report": {}}
     try:
         with config.set(scheduler="synchronous"):
-            if request["what"] == "open":
-                _write(sources.open_any(request["path"], request["reader"], **about), folder / FIELD)
-            else:
-                answer["report"] = asdict(findings.report(request["path"], request["reader"], **about))
+            answer["report"] = _done(request, folder, about)
     except Invalid as refused:
         answer = {"refused": str(refused)}
     except MemoryError:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ class Part:
     title: str = ""
     independent: bool | None = None
     licence: str = ""
+    called: str = ""  # by its owner, where the source is a file on its way
+
+    @property
+    def name(self) -> str:
+        return self.called or self.source
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,18 @@ class Reach:
     quantity: str
     gauges: bool
     box: tuple[float, float, float, float]
-    start: pd.Timestamp
-    end: pd.Timestamp
-    step: pd.Timedelta
+    start: Any  # of pandas, as the times of a field are
+    end: Any
+    step: Any
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self) | {key: str(getattr(self, key)) for key in ("start", "end", "step")}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Reach:
+        times = {key: pd.Timestamp(told[key]) for key in ("start", "end")}
+        return cls(**{**told, "box": tuple(told["box"]), "step": pd.Timedelta(told["step"]), **times})
 
 
 def place_of(name: str) -> Path:
@@ -91,9 +105,9 @@ def gather(
     is told how far it is, and may raise to stop it."""
     whole = []
     for number, part in enumerate(parts):
-        heard(0.2 * number / len(parts), part.source)
+        heard(0.2 * number / len(parts), part.name)
         whole.append((part, layer(part.source, part.reader, **part.told)))
-    reaches = [reach(part.source, found) for part, found in whole]
+    reaches = [reach(part.name, found) for part, found in whole]
     if not any(each.quantity == RAIN and not each.gauges for each in reaches):
         raise Invalid("case: none of its sources is a field of rain; add one, for gauges alone make no map")
     box, period = box or shared(reaches)[0], period_of(reaches, *span)
@@ -102,9 +116,7 @@ def gather(
 
         def content(part=part, found=found, number=number) -> Found:
             begin, wide = 0.2 + 0.8 * number / len(whole), 0.8 / len(whole)
-            return kept(
-                part.source, found, box, period, lambda share: heard(begin + wide * share, part.source)
-            )
+            return kept(part.name, found, box, period, lambda share: heard(begin + wide * share, part.name))
 
         usual = "gauges" if reaches[number].gauges else slug(part.source)
         layers[_free(part.layer or usual, layers)] = known_of(part, found), content
@@ -136,16 +148,16 @@ def known_of(part: Part, found: Found) -> dict[str, Any]:
     role = "" if gauges else part.role or usual
     if not gauges and (role not in ROLES or (role == "predictor") != (usual == "predictor")):
         fits_it = "predictor" if usual == "predictor" else "background or reference"
-        raise Invalid(f"source {part.source}: got role {brief(role)}; of {found.name} it is {fits_it}")
+        raise Invalid(f"source {part.name}: got role {brief(role)}; of {found.name} it is {fits_it}")
     independent = about.get("independent") if part.independent is None else part.independent
     return {
         "kind": "gauges" if gauges else "field",
-        "title": part.title or one_line(str(about.get("title") or slug(part.source).replace("_", " ")))[:80],
+        "title": part.title or one_line(str(about.get("title") or slug(part.name).replace("_", " ")))[:80],
         "role": role,
         "native": None if gauges else _native(found),
         "independent": {"true": True, "false": False}.get(str(independent).lower()),
         "licence": part.licence or (entry.licence if entry else "") or str(about.get("licence", "")),
-        "source": part.source,
+        "source": part.name,
         "told": {key: str(value) for key, value in part.told.items()},
     }
 

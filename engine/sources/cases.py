@@ -75,6 +75,12 @@ def cases() -> dict[str, Case]:
     return found
 
 
+def changed() -> int:
+    """A number that moves whenever a case of one's own was made or taken away."""
+    folder = home() / "cases"
+    return folder.stat().st_mtime_ns if folder.exists() else 0
+
+
 def _files() -> list[Path]:
     return [path for folder in (SHIPPED, home() / "cases") for path in sorted(folder.glob("*.nc"))]
 
