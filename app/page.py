@@ -24,6 +24,7 @@ from app.state import LINKED, RUN, SCREENS, State, stamp
 from app.theme import Words, dress, sheet
 from app.views import View
 from app.views.choice import Choice
+from app.views.files import Files
 from app.views.gauges import GaugeRegister
 from app.views.inspect import Inspect
 from app.views.keys import Keys
@@ -37,9 +38,9 @@ from app.views.stamps import Ensemble
 from app.views.strip import Strip
 from app.views.verify import Verify
 from engine.methods import methods
-from engine.sources.cases import Case
+from engine.sources.cases import Case, changed
 
-ALWAYS: tuple[type[View], ...] = (Setup, Strip, TimeBar, Notice, Keys)
+ALWAYS: tuple[type[View], ...] = (Setup, Files, Strip, TimeBar, Notice, Keys)
 # A screen's views stand one below the other, but for those that stand beside them.
 VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Inspect, Ensemble, Verify, Runs, Report)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
@@ -70,7 +71,7 @@ LOGO = Path(__file__).parent / "logo.svg"
 
 def make() -> Any:
     """The page of one session."""
-    pn.extension(global_loading_spinner=False)
+    pn.extension("filedropper", global_loading_spinner=False)
     state = State()
     if pn.state.location is not None:
         state.follow(pn.state.location.search)
@@ -161,14 +162,15 @@ class Session:
         self.screens.clear()
         complete(self.state)
         self.say = Words(self.state.language, self.state.clock_zone)
-        setup, strip, bar, notice, keys = (self._view(cls) for cls in ALWAYS)
+        setup, files, strip, bar, notice, keys = (self._view(cls) for cls in ALWAYS)
         bar.clock.param.watch(lambda event: press(self.state, event.new), "pressed")
         bar.clock.param.watch(lambda event: self.state.hear_zone(event.new), "zone")
-        for view in (setup, strip):
+        for view in (setup, files, strip):
             self._serve(view)
-        self._tabs = tabs(self.state, self.say, THERE)
-        self.page.header = header(self.page, self.state, self.say, self._tabs, self._share)
-        self.page.sidebar = [pn.Column(setup.panel, strip.panel, sizing_mode="stretch_both", margin=0)]
+        self._head()
+        self.page.sidebar = [
+            pn.Column(files.panel, setup.panel, strip.panel, sizing_mode="stretch_both", margin=0)
+        ]
         self._work = pn.Column(sizing_mode="stretch_both", margin=0)
         work = pn.Column(
             self._work,
@@ -181,6 +183,12 @@ class Session:
         )
         self.page.main = [work]
         self._open()
+
+    def _head(self) -> None:
+        """The header, which knows the cases that there are."""
+        self._cases = changed()
+        self._tabs = tabs(self.state, self.say, THERE)
+        self.page.header = header(self.page, self.state, self.say, self._tabs, self._share)
 
     def _share(self) -> None:
         place = self._location.href.partition("?")[0] if self._location is not None else ""
@@ -231,6 +239,9 @@ class Session:
         self._write_link()
 
     def _tick(self) -> None:
+        if self._cases != changed():
+            self.state.case = store.case(self.state.case).name
+            self._head()
         version = store.version()
         if version != self._seen:
             self._seen = version

@@ -19,6 +19,8 @@ PREFIXES = (
     "exhibit_", "file_", "flag_", "gauge_", "grade_", "graded_", "head_", "hold_by_", "judge_", "layer_",
     "make_", "method_", "read_", "role_", "screen_", "setting_", "side_", "sort_", "sorted_", "stage_",
     "state_", "statistic_", "told_", "zone_",
+    "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
+    "gauge_", "area_", "role_", "screen_", "own_", "finding_",
 )  # fmt: skip
 
 
