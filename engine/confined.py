@@ -99,9 +99,7 @@ def gathered(
 
 
 def _hear(path: Path, heard: Callable[[float, str], None]) -> None:
-    share, what = 0.0, ""
-    with contextlib.suppress(OSError, ValueError):  # not there yet
-        share, what = json.loads(path.read_bytes())
+    share, what = json.loads(path.read_bytes()) if path.exists() else (0.0, "")
     heard(share, what)
 
 
@@ -156,17 +154,7 @@ def _asked(
     """The child's answer. Meanwhile ``waiting`` is called again and again; if it raises, the child ends."""
     request = {"what": what, "path": os.path.abspath(os.path.expanduser(path)), "reader": None, "about": {}}
     request |= {**told, "folder": str(folder.resolve()), "limits": asdict(limits)}
-    environment = {key: os.environ[key] for key in KEPT if key in os.environ} | SINGLE
-    environment |= {"HOME": str(folder), "TMPDIR": str(folder), "RAINLOOM_HOME": str(folder)}
-    child = subprocess.Popen(
-        [sys.executable, "-B", "-m", "engine.confined"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    child = _started(folder)
     try:
         assert child.stdin
         with contextlib.suppress(BrokenPipeError), child.stdin:
@@ -186,6 +174,21 @@ def _asked(
     if "refused" in found:
         raise Invalid(str(found["refused"]))
     return found["report"]
+
+
+def _started(folder: Path) -> subprocess.Popen[bytes]:
+    """A child that waits for a request, with no more of this environment than it needs."""
+    environment = {key: os.environ[key] for key in KEPT if key in os.environ} | SINGLE
+    environment |= {"HOME": str(folder), "TMPDIR": str(folder), "RAINLOOM_HOME": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-B", "-m", "engine.confined"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _awaited(child: subprocess.Popen[bytes], path: str, limits: Limits, waiting: Callable[[], None]) -> None:
