@@ -33,9 +33,11 @@ def serve(port: int | None, show: bool) -> int:
 
     import panel as pn
 
+    from app import store
     from app.delivery import ROUTES
     from app.page import make
 
+    store.begin()
     server: Any = pn.serve(
         {"app": make},
         port=chosen,

@@ -30,6 +30,7 @@ from engine.fields import Observations
 from engine.journal import Run
 from engine.runner import Runner
 from engine.runs import Store
+from engine.shipped import bring_in
 from engine.sources.cases import Case, cases
 from engine.tasks import Gauges, Task
 from engine.values import Invalid
@@ -66,8 +67,8 @@ def runner() -> Runner:
 
 
 def begin() -> None:
-    """Have the runner take up what an earlier server left; the page does not wait for it."""
-    _tasks.submit(runner)
+    """Bring in what is shipped and take up what an earlier server left; the page waits for neither."""
+    _tasks.submit(lambda: (bring_in(journal()), runner()))
 
 
 _swept = 0.0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from engine import shipped
 from engine.fields import Box, Grid, Observations, Period, rain
 from engine.sources.cases import write_case
 from engine.tasks import Task
@@ -21,7 +22,8 @@ PERIOD = Period("2020-07-01T00:00", "2020-07-01T06:00")  # pyright: ignore[repor
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`RAINLOOM_HOME` is a folder of this test alone."""
+    """`RAINLOOM_HOME` is a folder of this test alone, and nothing that is shipped comes into it."""
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "nothing")
     folder = tmp_path / "home"
     monkeypatch.setenv("RAINLOOM_HOME", str(folder))
     return folder

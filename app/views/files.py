@@ -17,8 +17,8 @@ import panel_material_ui as pmui
 
 from app import uploads
 from app.controls import FIELD
-from app.inspected import table
 from app.gathering import Making, Shelf
+from app.inspected import table
 from app.state import State
 from app.theme import Words, sheet
 from app.uploads import Own

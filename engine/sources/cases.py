@@ -103,13 +103,13 @@ def read_case(path: Path, changed: int) -> Case:
 @functools.lru_cache(maxsize=32)
 def _layer(path: Path, name: str, kind: str, changed: int) -> xr.DataArray | Observations:
     with READING, xr.open_dataset(path, engine="h5netcdf", group=name, mask_and_scale=False) as group:
-        content = _unpacked(next(iter(group.load().data_vars.values())))
+        content = unpacked(next(iter(group.load().data_vars.values())))
     if kind == "gauges":
         return Observations(content)
     return check(content, name) if content.name == "rain" else content
 
 
-def _unpacked(packed: xr.DataArray) -> xr.DataArray:
+def unpacked(packed: xr.DataArray) -> xr.DataArray:
     """Steps as values, in single precision. Divided by 100 and not multiplied by 0.01: so a step of 20 is
     the very 0.2 that a threshold is compared with."""
     about = dict(packed.attrs)
