@@ -42,13 +42,15 @@ const width = map.inner_width, height = map.inner_height
 if (width < 20 || height < 20) return
 const {start: left, end: right} = map.x_range, {start: low, end: high} = map.y_range
 const [x0, y0, x1, y1] = home
-const first = map.kept_scale == null || goes_home
+const seen = () => [map.x_range.start, map.x_range.end, map.y_range.start, map.y_range.end].join()
+const first = map.kept_scale == null || goes_home || map.kept_home === seen()
 const scale = first ? 1.05 * Math.max((x1 - x0) / width, (y1 - y0) / height) : map.kept_scale
 const x = first ? (x0 + x1) / 2 : (left + right) / 2, y = first ? (y0 + y1) / 2 : (low + high) / 2
 map.kept_scale = scale
-map.home_scale ??= scale
+if (first) map.home_scale = scale
 map.x_range.setv({start: x - scale * width / 2, end: x + scale * width / 2})
 map.y_range.setv({start: y - scale * height / 2, end: y + scale * height / 2})
+if (first) map.kept_home = seen()  // not moved since: a window of another size shows the whole again
 """
 MOVED = """
 const {start: left, end: right} = map.x_range, {start: low, end: high} = map.y_range
