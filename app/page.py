@@ -35,16 +35,23 @@ from app.views.runs import Runs
 from app.views.series import TimeBar
 from app.views.setup import Setup
 from app.views.stamps import Ensemble
+from app.views.stories import Stories, Teller
 from app.views.strip import Strip
 from app.views.verify import Verify
+from app.views.welcome import Welcome
 from engine.methods import methods
 from engine.sources.cases import Case, changed
 
-ALWAYS: tuple[type[View], ...] = (Setup, Files, Strip, TimeBar, Notice, Keys)
+ALWAYS: tuple[type[View], ...] = (Setup, Files, Strip, TimeBar, Notice, Keys, Teller)
 # A screen's views stand one below the other, but for those that stand beside them.
-VIEWS: tuple[type[View], ...] = (Choice, Map, GaugeRegister, Inspect, Ensemble, Verify, Runs, Report)
+VIEWS: tuple[type[View], ...] = (
+    Welcome,
+    *(Choice, Map, GaugeRegister, Inspect),
+    *(Ensemble, Verify, Runs, Report, Stories),
+)
 THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
+WIDE = ("welcome", "stories")  # screens that need no setup beside them
 BEAT = 250  # ms between two looks at the version of the journal
 FRAME = {
     "& .MuiAppBar-root": {
@@ -72,7 +79,7 @@ LOGO = Path(__file__).parent / "logo.svg"
 def make() -> Any:
     """The page of one session."""
     pn.extension("filedropper", global_loading_spinner=False)
-    state = State()
+    state = State(screen="welcome")
     if pn.state.location is not None:
         state.follow(pn.state.location.search)
     complete(state)
@@ -125,7 +132,7 @@ class Session:
         self.state = state
         self.views: dict[type[View], Any] = {}
         self.screens: dict[str, Any] = {}
-        self._seen = -1
+        self._seen, self._wide = -1, False
         self.page = pmui.Page(
             title="Rainloom",
             logo=LOGO,
@@ -142,9 +149,11 @@ class Session:
         mind_the_line(pn.state.curdoc, Words(state.language)("offline"))
         self._location = pn.state.location
         self._build()
+        self._fold()
         state.param.watch(lambda *_: self._build(), ["language", "case", "zone"])
         state.param.watch(lambda *_: self._build() if state.zone == "local" else None, "local")
         state.param.watch(lambda *_: self._open(), "screen")
+        state.param.watch(lambda *_: self._fold(), ["screen", "story"])
         state.param.watch(self._write_link, list(LINKED))
         state.param.watch(lambda event: self.page.param.update(dark_theme=event.new), "dark")
         if self._location is not None:
@@ -162,7 +171,7 @@ class Session:
         self.screens.clear()
         complete(self.state)
         self.say = Words(self.state.language, self.state.clock_zone)
-        setup, files, strip, bar, notice, keys = (self._view(cls) for cls in ALWAYS)
+        setup, files, strip, bar, notice, keys, teller = (self._view(cls) for cls in ALWAYS)
         bar.clock.param.watch(lambda event: press(self.state, event.new), "pressed")
         bar.clock.param.watch(lambda event: self.state.hear_zone(event.new), "zone")
         for view in (setup, files, strip):
@@ -181,7 +190,7 @@ class Session:
             margin=0,
             stylesheets=[sheet("work")],
         )
-        self.page.main = [work]
+        self.page.main = [pn.Row(work, teller.panel, sizing_mode="stretch_both", margin=0)]
         self._open()
 
     def _head(self) -> None:
@@ -210,7 +219,7 @@ class Session:
 
     def _open(self) -> None:
         """Show the screen that is chosen; the first time it is made."""
-        name = self.state.screen
+        name = self.state.screen if self.state.screen in THERE else "explore"
         if name not in self.screens:
             made = [self._view(cls) for cls in VIEWS if cls.screen == name]
             for view in made:
@@ -229,6 +238,13 @@ class Session:
             screen.visible = other == name
         self._tabs.active = THERE.index(name)
         self.views[TimeBar].panel.visible = name in OF_AN_HOUR
+
+    def _fold(self) -> None:
+        """The setup makes room where nothing is set up, and comes back afterwards."""
+        wide = self.state.screen in WIDE or bool(self.state.story)
+        if wide != self._wide:
+            self._wide = wide
+            self.page.sidebar_open = not wide
 
     def _loaded(self) -> None:
         store.begin()

@@ -33,7 +33,7 @@ RUN = "run"  # the layer that is not a layer of the case but the result of a run
 SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
 LINKED = (
     "screen", "case", "time", "event", "place", "layer", "run", "statistic", "member", "above", "area",
-    "drawn", "judge", "zone", "language",
+    "drawn", "judge", "zone", "language", "story", "scene",
 )  # fmt: skip
 EXTENT = ("area", "drawn", "cell", "start", "end", "every")  # where and when the next run is
 SPLIT = ("hold_by", "hold_out", "hold_seed", "block_km", "held", "ignored")  # which gauges speak in it
@@ -64,6 +64,8 @@ class State(param.Parameterized):
     )
     zone = param.Selector(default="utc", objects=list(ZONES), doc="in which times are told; all else is UTC")
     language = param.Selector(default="en", objects=list(LANGUAGES))
+    story = param.String(doc="the story that is told beside the work; none where it is empty")
+    scene = param.Integer(default=0, bounds=(0, 99), doc="of the story, counted from 0")
 
     local = param.String(default="UTC", doc="the time zone of the browser")
     playing = param.Boolean(default=False)
@@ -110,6 +112,7 @@ class State(param.Parameterized):
         keys += ["judge"] if self.screen == "verify" else []
         keys += ["zone"] if self.zone != "utc" else []
         keys += ["language"]
+        keys += ["story", "scene"] if self.story else []
         told = {key: getattr(self, key) for key in keys}
         if "drawn" in told:
             told["drawn"] = ",".join(f"{each:.10g}" for each in told["drawn"])
@@ -117,8 +120,11 @@ class State(param.Parameterized):
         return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/,")
 
     def follow(self, query: str) -> None:
-        """Take over what a link says; whatever it says wrongly is left as it is."""
+        """Take over what a link says; whatever it says wrongly is left as it is. Who is still at the door
+        and is shown something goes where it can be looked at."""
         said = dict(parse_qsl(query.lstrip("?")))
+        if self.screen == "welcome" and {"case", "layer", "run"} & set(said):
+            said.setdefault("screen", "explore")
         with param.parameterized.batch_call_watchers(self):
             for key in LINKED:
                 if key in said:
@@ -127,9 +133,9 @@ class State(param.Parameterized):
                     self._take(key, "")
 
     def _take(self, key: str, text: str) -> None:
-        numbers = {"member": int, "above": float, "drawn": lambda text: tuple(Box.of(text))}
+        kinds = {"member": int, "scene": int, "above": float, "drawn": lambda text: tuple(Box.of(text))}
         try:
-            setattr(self, key, numbers.get(key, str)(text))
+            setattr(self, key, kinds.get(key, str)(text))
         except ValueError:
             return
 

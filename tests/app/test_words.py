@@ -21,6 +21,7 @@ PREFIXES = (
     "state_", "statistic_", "told_", "zone_",
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
     "gauge_", "area_", "role_", "screen_", "own_", "finding_",
+    "gauge_", "area_", "role_", "screen_", "prior_", "result_",
 )  # fmt: skip
 
 
