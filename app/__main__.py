@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app import casing, fetching, running
+from app import casing, desktop, fetching, running
 from app.meter import waiting
 from app.reports import blocks, findings, listed, table
 from app.running import show
@@ -117,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     one = command("serve", serve, "start the page on this machine and say its address")
     one.add_argument("--port", type=int, help="port (default: 5006, or the next free one)")
     one.add_argument("--show", action="store_true", help="open it in a browser")
+    desktop.arguments(command("desktop", desktop.desktop, desktop.TEXT))
     one = command("methods", list_methods, "list the methods, or explain one and its settings")
     one.add_argument("name", nargs="?", help="a method")
     running.arguments(command)
