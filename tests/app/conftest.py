@@ -14,6 +14,8 @@ def desk(home) -> Iterator[None]:
     """The store of the server begins empty in this test's home, and is closed after it."""
 
     def clear() -> None:
+        for worker in (store._pictures, store._series, store._tasks):  # what is asked for reads the journal
+            worker.submit(int).result(120)
         if store._runner.cache_info().currsize:
             store._runner().close()
         if store._journal.cache_info().currsize:
