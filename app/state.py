@@ -59,9 +59,7 @@ class State(param.Parameterized):
     statistic = param.Selector(default="mean", objects=list(STATISTICS))
     member = param.Integer(default=0, bounds=(0, 999))
     judge = param.Selector(default="gauges", objects=["gauges", "truth"], doc="what a run is judged by")
-    above = param.Number(
-        default=5.0, bounds=(0.1, 500), doc="mm/h, of an event mm; the threshold of the probability"
-    )
+    above = param.Number(default=5.0, bounds=(0.1, 500), doc="mm/h, of an event mm; of the probability")
     zone = param.Selector(default="utc", objects=list(ZONES), doc="in which times are told; all else is UTC")
     language = param.Selector(default="en", objects=list(LANGUAGES))
     story = param.String(doc="the story that is told beside the work; none where it is empty")

@@ -45,7 +45,7 @@ class Welcome(View):
         own.on_click(lambda _: self._set_up())
         cards = pn.FlexBox(*(card.panel for card in self.cards), gap="20px", align_items="stretch", **WHOLE)
         main = pn.Column(cards, self._stories(), **WHOLE)
-        own_files = f"<b>{escape(say('own_files'))}</b><p>{escape(say('own_files_about'))}</p>"
+        own_files = f"<b>{escape(say('start_own'))}</b><p>{escape(say('own_files_about'))}</p>"
         side = pn.Column(
             _tile(self._text(f"<b>{escape(say('newest_results'))}</b>"), self._results),
             _tile(self._text(own_files), own),
