@@ -122,7 +122,9 @@ class Paper:
             inside = rain.sel(lat=slice(lat[0], lat[-1]))
             lines.append(Line(source(name, say), raster.area_mean(inside.values, inside.lat.values)))
         with self._style():
-            drawn = figures.hyetograph(self.rain.indexes["time"], lines, say("axis_rain"), say("report_band"))
+            drawn = figures.hyetograph(
+                self.rain.indexes["time"], lines, say("report_axis"), say("report_band")
+            )
             return figures.drawn(drawn, "svg", "hyetograph")
 
     def _style(self) -> Any:

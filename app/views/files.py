@@ -166,8 +166,8 @@ class Files(View):
         rows = [pn.Row(top, drop, sizing_mode="stretch_width"), *([self._fixes(own)] if kept else []), body]
         return pn.Column(
             *rows,
-            css_classes=["run"],
-            stylesheets=[sheet("run")],
+            css_classes=["found"],
+            stylesheets=[sheet("found")],
             sizing_mode="stretch_width",
             margin=(6, 0),
         )

@@ -121,8 +121,8 @@ def test_a_click_on_a_stamp_shows_that_member_large(run):
     assert (state.layer, state.run, state.statistic) == (RUN, run.id, "member")
     assert state.member == view._order[2]
     assert view.stamps.ring.data["left"].tolist() == [left]
-    wait(lambda: view.large._paint() or view.large.canvas.figure.title.text != "")
-    assert view.large.canvas.figure.title.text == view.say("member_number", n=state.member + 1)
+    title, told = view.large.canvas.figure.title, view.say("member_number", n=state.member + 1)
+    wait(lambda: view.large._paint() or title.text == told)
     view.close()
 
 

@@ -124,7 +124,7 @@ def test_a_window_is_drawn_shown_and_removed(desk, small):
     bar.bars.event.data = drag | {"done": [True]}
     assert state.event == str(EVENT)
     assert bar.event.label == "Total of 4 h: 1 Jul 01:00–05:00 UTC"
-    press(state, "esc#0#1")
+    press(state, "escape#0#1")
     assert state.event == ""
     assert not bar.event.visible
     assert list(bar.bars.event.data["left"]) == []

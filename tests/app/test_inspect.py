@@ -50,7 +50,7 @@ def test_a_place_of_a_run_is_all_its_members_there(desk, task):
     assert "mean [p10–p90]" in view._values.object
     assert len(view.chart.fan.data["low"]) == 6
     assert run.id in view._about.object
-    assert "25% drawn gauge by gauge, seed 0" in view._about.object
+    assert "25% held out, drawn gauge by gauge, seed 0" in view._about.object
     view.close()
 
 
@@ -79,7 +79,7 @@ def test_a_click_opens_the_panel_and_esc_closes_it(desk, small, language):
     assert "S" in view._values.object
     assert "Apache-2.0" in view._about.object
     assert say("independent_yes") in view._about.object
-    press(state, "esc#0#1")
+    press(state, "escape#0#1")
     assert not view.panel.visible
     assert len(chart.canvas.spot.data["x"]) == 0
     view.close()
@@ -120,5 +120,5 @@ def test_a_layer_is_told_by_its_case(desk, small):
     told = dict(provenance.of_layer(store.case(small), "satellite", Words("en")))
     assert told["Resolution"] == "0.25°"
     assert told["Gauges"] == "independent of the gauges"
-    assert told["Period"] == "1 Jul 00:00–06:00 UTC · every 1 h"
+    assert told["Period"] == "1 Jul 00:00–06:00 UTC · 1h"
     assert told["Case"] == "Simulated, for tests."

@@ -118,7 +118,7 @@ def test_a_case_without_gauges_says_so_in_a_line(desk):
     state = State(case="climate")
     complete(state)
     setup = Setup(state, Words("en"))
-    assert setup.say("no_gauges") in setup.gauges.told.object
+    assert setup.say("gauges_absent") in setup.gauges.told.object
     setup.close()
 
 

@@ -9,6 +9,7 @@ import io
 import pytest
 
 from app import store
+from app.cost import seconds
 from app.machine import machine, priors
 from app.page import Session, complete
 from app.state import RUN, State
@@ -53,7 +54,7 @@ def test_what_is_shipped_becomes_a_finished_run_once(packed, task):
     assert not journal.verify(run.id)
     assert float(journal.ensemble(run.id)[1].max()) == pytest.approx(0.2)
     assert "packed" in (journal.folder(run.id) / "manifest.yaml").read_text()
-    assert store.seconds(task) is None  # it was not computed here
+    assert seconds(task) is None  # it was not computed here
     before = journal.version()
     shipped.bring_in(journal)
     assert journal.version() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -25,6 +26,7 @@ PREFIXES = (
 )  # fmt: skip
 
 
+@functools.cache
 def asked() -> set[str]:
     """The constants that the code gives to `Words`, also by way of a variable."""
     constants = set()
@@ -106,3 +108,10 @@ def test_every_sheet_that_is_worn_exists():
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "sheet":
                 assert isinstance(node.args[0], ast.Constant)
                 assert sheet(str(node.args[0].value))
+
+
+def test_every_sheet_asked_for_is_there_once():
+    names = re.findall(r"/\* == (\S+) == \*/", (APP / "theme.css").read_text())
+    asked_for = {name for path in CODE for name in re.findall(r'sheet\("(\w+)"\)', path.read_text())}
+    assert len(names) == len(set(names))
+    assert asked_for == set(names) - {"shared"}
