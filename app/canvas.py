@@ -1,9 +1,11 @@
 """The map's canvas: a Bokeh figure in Web Mercator that is built once and then only fed.
 
-Land, sea, coasts and borders are drawn once from the file in the assets. A new picture replaces one array of
-bytes; new gauges replace columns. What must feel instant happens in the browser: the aspect is locked there
-(metres on both axes are the same length whatever the window does), a double tap goes home, dots grow with
-the zoom, and the cursor is reported to the server at most every 60 ms.
+The ground is drawn once (`app.ground`). A new picture replaces one array of bytes; new gauges replace
+columns. What must feel instant happens in the browser: hours that were sent ahead are swapped there when the
+play head moves (the rain in ``frames``, the gauges in ``readings``), the aspect is locked there (metres on
+both axes are the same length whatever the window does), a double tap goes home and is no tap, dots grow with
+the zoom, and the cursor is reported to the server at most every 60 ms. Several maps share their ranges and
+move as one.
 
 Plain Bokeh rather than GeoViews: there is nothing to project, the figure takes 35 ms instead of 3 s and 2 MB
 instead of 170, and no plot object has to be cleaned up when a session ends.
@@ -11,7 +13,7 @@ instead of 170, and no plot object has to be cleaned up when a session ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from bokeh.events import DoubleTap, MouseLeave, MouseMove, Tap
 from bokeh.models import (
     ColumnDataSource,
     CustomJS,
+    CustomJSHover,
     CustomJSTickFormatter,
     HoverTool,
     LinearColorMapper,
@@ -29,105 +32,65 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from app import raster
-from app.theme import BORDER, COAST, HEAD, LAND, RAIN, SEA, SOFT, Scale
+from app.films import Frame
+from app.gestures import CURSOR, FIT, LAT, LON, MOVED, SWAP, TAPPED, VALUE
+from app.ground import ROOM_X, ROOM_Y, Ground
+from app.theme import HEAD, RAIN, SOFT, Scale
 from engine.fields import Box
 
-ROOM_X, ROOM_Y = 1.5, 0.7  # how far around the domain one may pan, in widths and heights of it
+FRAME = ("time", "image", "x", "y", "dw", "dh")  # the columns of the hours sent ahead
+TOOLTIP = (
+    '<div style="font: 12px sans-serif; line-height: 1.5"><b>@name</b><br>'
+    '<span style="font-variant-numeric: tabular-nums">@value{custom}</span><br>@role</div>'
+)
 STALE = 0.6  # the old picture stays, paler, while the new one is on its way
-
-FIT = """
-const {inner_width, inner_height} = map.properties
-if (inner_width.is_unset || inner_height.is_unset) return
-const width = map.inner_width, height = map.inner_height
-if (width < 20 || height < 20) return
-const {start: left, end: right} = map.x_range, {start: low, end: high} = map.y_range
-const [x0, y0, x1, y1] = home
-const seen = () => [map.x_range.start, map.x_range.end, map.y_range.start, map.y_range.end].join()
-const first = map.kept_scale == null || goes_home || map.kept_home === seen()
-const scale = first ? 1.05 * Math.max((x1 - x0) / width, (y1 - y0) / height) : map.kept_scale
-const x = first ? (x0 + x1) / 2 : (left + right) / 2, y = first ? (y0 + y1) / 2 : (low + high) / 2
-map.kept_scale = scale
-if (first) map.home_scale = scale
-map.x_range.setv({start: x - scale * width / 2, end: x + scale * width / 2})
-map.y_range.setv({start: y - scale * height / 2, end: y + scale * height / 2})
-if (first) map.kept_home = seen()  // not moved since: a window of another size shows the whole again
-"""
-MOVED = """
-const {start: left, end: right} = map.x_range, {start: low, end: high} = map.y_range
-if (map.kept_scale != null) {
-  map.kept_scale = (right - left) / map.inner_width
-  const size = Math.min(13, Math.max(4.5, 5 * Math.sqrt(map.home_scale / map.kept_scale)))
-  if (Math.abs(size - (map.kept_size ?? 0)) > 0.3) {
-    map.kept_size = size
-    for (const dots of [rim, dot]) dots.glyph.size = {value: size}
-  }
-}
-clearTimeout(map.kept_timer)
-map.kept_timer = setTimeout(() => { told.data = {bounds: [left, low, right, high]} }, 200)
-"""
-CURSOR = """
-const now = performance.now(), place = {x: [cb_obj.x], y: [cb_obj.y]}
-clearTimeout(told.kept_timer)
-const tell = () => { told.kept_last = performance.now(); told.data = place }
-if (now - (told.kept_last ?? 0) > 60) tell()
-else told.kept_timer = setTimeout(tell, 60)
-"""
-DEGREES = """
-const degrees = %s
-const side = degrees < -1e-6 ? "%s" : degrees > 1e-6 ? "%s" : ""
-return `${Math.abs(Math.round(degrees * 100) / 100)}°${side}`
-"""
-LON = DEGREES % ("tick / 6378137 * 180 / Math.PI", "W", "E")
-LAT = DEGREES % ("Math.atan(Math.sinh(tick / 6378137)) * 180 / Math.PI", "S", "N")
 
 
 class Canvas:
     """The figure and the few things in it that change."""
 
-    def __init__(self, box: Box, tooltip: str) -> None:
+    def __init__(self, box: Box, missing: str, unit: str, beside: Canvas | None = None) -> None:
+        """``missing`` and ``unit`` are for the tooltip of a gauge."""
         self.home = raster.extent(box)
-        self.picture = ColumnDataSource(
-            {"image": [np.zeros((2, 2), "uint8")], **_place(*self.home)}, name="rain_source"
-        )
-        self.dots = ColumnDataSource(
-            {name: [] for name in ("x", "y", "level", "ring", "name", "value", "role")}
-        )
-        self.cursor = ColumnDataSource({"x": [], "y": []})
-        self.spot = ColumnDataSource({"x": [], "y": []})
-        self.window = ColumnDataSource({"bounds": []})
+        blank = {"image": [np.zeros((2, 2), "uint8")], **_place(*self.home)}
+        self.picture = ColumnDataSource(blank, name="rain_source")
+        self.frames = ColumnDataSource(_none(*FRAME), name="frames")
+        self._kept: set[Any] = set()
+        self.joined = False
+        self.readings = ColumnDataSource(_none("time", "level", "value"))
+        self.dots = ColumnDataSource(_none("x", "y", "level", "ring", "name", "value", "role"))
+        self.cursor = ColumnDataSource(_none("x", "y"))
+        self.tapped = ColumnDataSource(_none("x", "y", "count"))
+        self.spot = ColumnDataSource(_none("x", "y"))
+        self.window = ColumnDataSource(_none("bounds"))
         self.mapper = LinearColorMapper(palette=RAIN.palette, low=-0.5, high=len(RAIN.palette) - 0.5)
-        self.figure: Any = self._figure()
-        self._ground(box)
+        self.figure: Any = self._figure(beside)
+        self.ground = Ground(self.figure, box)
         self.image = self.figure.image(
-            image="image",
-            x="x",
-            y="y",
-            dw="dw",
-            dh="dh",
-            source=self.picture,
-            color_mapper=self.mapper,
-            name="rain",
+            "image", "x", "y", "dw", "dh", source=self.picture, color_mapper=self.mapper, name="rain"
         )
-        self._lines(box)
-        self._gauges(tooltip)
+        self.ground.lines(self.home)
+        self.value = CustomJSHover(args={"missing": missing, "unit": unit}, code=VALUE)
+        self._gauges()
         for width, colour in ((5, "#ffffff"), (2, HEAD["light"])):  # a cross in a ring, white around it
             mark = {"size": 17, "fill_color": None, "line_color": colour, "line_width": width}
             self.figure.scatter("x", "y", source=self.spot, marker="circle_cross", **mark)
         self._behaviour()
 
-    def _figure(self) -> Any:
+    def _figure(self, beside: Canvas | None) -> Any:
         left, bottom, right, top = self.home
         wide, high = ROOM_X * (right - left), ROOM_Y * (top - bottom)
+        across, up = (left - wide, right + wide), (bottom - high, top + high)
         plot: Any = figure(
             x_axis_type="mercator",
             y_axis_type="mercator",
             sizing_mode="stretch_both",
-            min_height=240,
-            x_range=Range1d(start=left, end=right, bounds=(left - wide, right + wide)),
-            y_range=Range1d(start=bottom, end=top, bounds=(bottom - high, top + high)),
+            min_height=80,
+            x_range=beside.figure.x_range if beside else Range1d(start=left, end=right, bounds=across),
+            y_range=beside.figure.y_range if beside else Range1d(start=bottom, end=top, bounds=up),
             tools=[PanTool(), wheel := WheelZoomTool()],
             toolbar_location=None,
-            name="map",
+            name="map_beside" if beside else "map",
             border_fill_color=None,
             outline_line_color=None,
             margin=0,
@@ -142,40 +105,7 @@ class Canvas:
         plot.grid.grid_line_alpha = 0.55
         return plot
 
-    def _ground(self, box: Box) -> None:
-        areas = raster.shores(_around(box)).land
-        xs, ys = [area[:, 0] for area in areas], [area[:, 1] for area in areas]
-        west, south, east, north = raster.extent(_around(box))
-        # Not the figure's background: that follows the dress of the page, and the sea does not.
-        self.figure.quad(
-            left=west, right=east, bottom=south, top=north, fill_color=SEA, line_color=None, level="underlay"
-        )
-        self.figure.patches(xs, ys, fill_color=LAND, line_color=None, level="underlay")
-
-    def _lines(self, box: Box) -> None:
-        shores = raster.shores(_around(box))
-        for lines, colour, width, dash in (
-            (shores.coasts, COAST, 0.9, "solid"),
-            (shores.borders, BORDER, 0.8, [5, 3]),
-        ):
-            xs, ys = [line[:, 0] for line in lines], [line[:, 1] for line in lines]
-            self.figure.multi_line(
-                xs, ys, line_color=colour, line_width=width, line_dash=dash, line_alpha=0.85
-            )
-        left, bottom, right, top = self.home
-        self.figure.quad(
-            left=left,
-            right=right,
-            bottom=bottom,
-            top=top,
-            fill_color=None,
-            line_color=COAST,
-            line_width=0.8,
-            line_alpha=0.5,
-            line_dash=[2, 3],
-        )
-
-    def _gauges(self, tooltip: str) -> None:
+    def _gauges(self) -> None:
         self.rim = self.figure.scatter(
             "x",
             "y",
@@ -197,22 +127,20 @@ class Canvas:
             line_width=1.2,
             name="gauges",
         )
-        hover = HoverTool(renderers=[self.dot], tooltips=tooltip, point_policy="snap_to_data")
-        self.figure.add_tools(hover)
+        look: dict[str, Any] = {"formatters": {"@value": self.value}, "point_policy": "snap_to_data"}
+        self.figure.add_tools(HoverTool(renderers=[self.dot], tooltips=TOOLTIP, **look))
 
     def _behaviour(self) -> None:
         plot = self.figure
-        for goes_home, attach in (
-            (False, lambda code: [plot.js_on_change(name, code) for name in ("inner_width", "inner_height")]),
-            (True, lambda code: plot.js_on_event(DoubleTap, code)),
-        ):
-            attach(CustomJS(args={"map": plot, "home": self.home, "goes_home": goes_home}, code=FIT))
-        moved = CustomJS(
-            args={"map": plot, "told": self.window, "rim": self.rim, "dot": self.dot}, code=MOVED
+        fit, go_home = (
+            CustomJS(args={"map": plot, "home": self.home, "goes_home": goes_home}, code=FIT)
+            for goes_home in (False, True)
         )
-        for each in (plot.x_range, plot.y_range):
-            each.js_on_change("start", moved)
-            each.js_on_change("end", moved)
+        for size in ("inner_width", "inner_height"):
+            plot.js_on_change(size, fit)
+        plot.js_on_event(DoubleTap, go_home)
+        for kind in (Tap, DoubleTap):
+            plot.js_on_event(kind, CustomJS(args={"told": self.tapped}, code=TAPPED))
         plot.js_on_event(MouseMove, CustomJS(args={"told": self.cursor}, code=CURSOR))
         plot.js_on_event(
             MouseLeave, CustomJS(args={"told": self.cursor}, code="clearTimeout(told.kept_timer)")
@@ -228,10 +156,12 @@ class Canvas:
         self.cursor.on_change("data", moved)
 
     def on_tap(self, call: Callable[[float, float], Any]) -> None:
-        """Call with latitude and longitude where the map was clicked."""
-        self.figure.on_event(
-            Tap, lambda event: call(float(raster.to_lat(event.y)), float(raster.to_lon(event.x)))
-        )
+        """Call with latitude and longitude where the map was clicked once."""
+
+        def tapped(_attribute: str, _old: Any, new: Any) -> None:
+            call(float(raster.to_lat(new["y"][0])), float(raster.to_lon(new["x"][0])))
+
+        self.tapped.on_change("data", tapped)
 
     def on_window(self, call: Callable[[tuple[float, float, float, float]], Any]) -> None:
         """Call with west, south, east, north when the map has come to rest."""
@@ -243,26 +173,82 @@ class Canvas:
 
         self.window.on_change("data", moved)
 
-    def paint(self, values: np.ndarray, rows: raster.Rows, scale: Scale) -> None:
-        """Show a field on its grid; the scale decides the classes and the colours."""
-        image = raster.classes(rows(values), scale.edges)
+    def join(self, head: ColumnDataSource | None) -> None:
+        """Tie the map to what it shares: its ranges, and a play head whose hour the browser shows if it can.
+
+        Only once the map is on the page: what shares a model with the page belongs to it from then on."""
+        if self.joined or head is None:
+            return
+        self.joined = True
+        moved = CustomJS(
+            args={"map": self.figure, "told": self.window, "rim": self.rim, "dot": self.dot}, code=MOVED
+        )
+        for each in (self.figure.x_range, self.figure.y_range):
+            each.js_on_change("start", moved)
+            each.js_on_change("end", moved)
+        parts = {"frames": self.frames, "readings": self.readings, "picture": self.picture, "dots": self.dots}
+        swap, again = (
+            CustomJS(args={"head": head, "fresh": fresh, **parts}, code=SWAP) for fresh in (False, True)
+        )
+        # A picture that was asked for before the head moved on may come after it.
+        for source in (head, self.picture, self.frames, self.readings):
+            source.js_on_change("data", swap)
+        self.dots.js_on_change("data", again)
+        self.frames.js_on_change("streaming", swap)
+        self.figure.js_on_change("inner_width", swap)
+
+    def wear_scale(self, scale: Scale) -> None:
+        """The colours of a scale; frames and pictures hold the numbers of its classes."""
         if self.mapper.palette != scale.palette:
             self.mapper.update(palette=scale.palette, high=len(scale.palette) - 0.5)
-        place = {"x": [rows.left], "y": [rows.bottom], "dw": [rows.width], "dh": [rows.height]}
-        self.picture.data = {"image": [image], **place}
-        self.image.glyph.global_alpha = 1.0
+
+    def paint(self, values: np.ndarray, rows: raster.Rows, scale: Scale) -> None:
+        """Show a field on its grid; the scale decides the classes and the colours."""
+        self.wear_scale(scale)
+        image = raster.classes(rows(values), scale.edges)
+        self.picture.data = {"image": [image], **_under(rows)}
+        self.sharpen()
+
+    def forget(self) -> None:
+        """The frames are of something else than what is on show now."""
+        if self._kept:
+            self._kept.clear()
+            self.frames.data = _none(*FRAME)
+
+    def keep(self, frames: Sequence[Frame]) -> None:
+        """Send hours ahead. The arrays are those of the shelf, shared by all sessions."""
+        columns = _none(*FRAME)
+        for frame in frames:
+            each = {"time": [frame.time.timestamp() * 1e3], "image": [frame.image], **_under(frame.rows)}
+            for name, value in each.items():
+                columns[name] += value
+        self.frames.stream(columns)
+        self._kept |= {frame.time for frame in frames}
+
+    def has(self, time: Any) -> bool:
+        """Whether the browser shows this hour by itself."""
+        return time in self._kept
 
     def fade(self) -> None:
         """What is on show is not what was asked for any more."""
         self.image.glyph.global_alpha = STALE
 
+    def sharpen(self) -> None:
+        self.image.glyph.global_alpha = 1.0
+
     def wipe(self) -> None:
         self.picture.data = {"image": [np.zeros((2, 2), "uint8")], **_place(*self.home)}
+        self.sharpen()
 
     def mark(self, spot: tuple[float, float] | None) -> None:
         """Mark a place, given by latitude and longitude, or none."""
         lat, lon = (np.array([each]) for each in spot) if spot else (np.array([]), np.array([]))
         self.spot.data = {"x": raster.to_x(lon), "y": raster.to_y(lat)}
+
+    def show_unit(self, unit: str) -> None:
+        """Of what the tooltip of a gauge tells."""
+        if self.value.args["unit"] != unit:
+            self.value.args = {**self.value.args, "unit": unit}
 
     def show_gauges(self, shown: bool) -> None:
         self.dot.visible = self.rim.visible = shown
@@ -273,11 +259,13 @@ class Canvas:
             axis.major_label_text_color = SOFT[dress]
 
 
+def _none(*names: str) -> Any:
+    return {name: [] for name in names}
+
+
+def _under(rows: raster.Rows) -> dict[str, list[float]]:
+    return {"x": [rows.left], "y": [rows.bottom], "dw": [rows.width], "dh": [rows.height]}
+
+
 def _place(left: float, bottom: float, right: float, top: float) -> dict[str, list[float]]:
     return {"x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
-
-
-def _around(box: Box) -> Box:
-    wide, high = ROOM_X * (box.east - box.west), ROOM_Y * (box.north - box.south)
-    west, east = max(box.west - wide, -180), min(box.east + wide, 180)
-    return Box(west, max(box.south - high, -85), east, min(box.north + high, 85))

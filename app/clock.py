@@ -1,7 +1,9 @@
 """What only the browser can know: the beat of the play, keys, its time zone, and the clipboard.
 
-The beat asks for the next hour only when the one before has come back (``shown`` has caught up), so a slow
-line slows the play instead of filling up. Keys are ignored while somebody types.
+While the maps have the next hour already, the beat moves the play head here and the server hears of it
+afterwards: the head's tags are the frames of the maps on show. Else it asks the server for the next hour, and
+only when the one before has come back (``shown`` has caught up), so a slow line slows the play instead of
+filling up. Keys are ignored while somebody types.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from panel.custom import JSComponent
 SCRIPT = """
 const KEYS = {
   " ": "play", ArrowLeft: "-1", ArrowRight: "1", Escape: "escape", "?": "?",
-  d: "d", g: "g", m: "m",
+  d: "d", g: "g", m: "m", s: "s", p: "p", 1: "1 panes", 2: "2 panes", 4: "4 panes",
 }
 const FIELDS = ["INPUT", "TEXTAREA", "SELECT"]
 
@@ -26,9 +28,10 @@ const typing = (event) => {
   if (at.type === "checkbox") return event.key === " "
   if (at.isContentEditable || FIELDS.includes(at.tagName)) return true
   const role = at.getAttribute("role") ?? ""
+  if (role === "slider") return event.key.startsWith("Arrow")
   const lists = ["listbox", "menu"]
   const inside = event.composedPath().some((each) => lists.includes(each.getAttribute?.("role")))
-  return inside || ["slider", "combobox", "option", "radio", "spinbutton"].includes(role) ||
+  return inside || ["combobox", "option", "radio", "spinbutton"].includes(role) ||
     (event.key === " " && ["BUTTON", "A"].includes(at.tagName))
 }
 
@@ -39,7 +42,17 @@ const copy = async (text) => {
   }
 }
 
-export function render({model, el}) {
+const walk_here = (document, hours) => {
+  const head = document.get_model_by_name("play_head"), bars = document.get_model_by_name("hours")
+  if (!head?.tags.length || !bars || head.data.index[0] < 0) return false
+  const {left, right} = bars.data, count = right.length
+  const k = (((head.data.index[0] + hours) % count) + count) % count
+  if (!count || !head.tags.every((frames) => frames.data.time.includes(right[k]))) return false
+  head.data = {...head.data, left: [left[k]], right: [right[k]], index: [k]}
+  return true
+}
+
+export function render({view, model, el}) {
   model.zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? ""
   let count = 0, walked = 0
   const press = (event) => {
@@ -48,12 +61,14 @@ export function render({model, el}) {
     event.preventDefault()
     count += 1
     const walk = Number(key)
+    if (walk && walk_here(view.model.document, (event.shiftKey ? 24 : 1) * walk)) return
     if (walk) walked += (event.shiftKey ? 24 : 1) * walk
     model.pressed = `${walk ? "walk" : key}#${walked}#${count}`
   }
   document.addEventListener("keydown", press)
   const beat = setInterval(() => {
-    if (model.playing && model.shown === model.beat) model.beat += 1
+    if (!model.playing || !view.model.document || walk_here(view.model.document, 1)) return
+    if (model.shown === model.beat) model.beat += 1
   }, 300)
   model.on("copied", () => copy(model.copied.slice(model.copied.indexOf("#") + 1)))
   model.on("remove", () => { clearInterval(beat); document.removeEventListener("keydown", press) })

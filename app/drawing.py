@@ -27,7 +27,8 @@ from bokeh.models import (
 
 from app import network, raster, store
 from app.canvas import Canvas
-from app.state import EXTENT, SPLIT, snapped
+from app.cells import snapped
+from app.state import EXTENT, SPLIT
 from app.views import View
 from engine.fields import Box
 

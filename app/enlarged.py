@@ -29,10 +29,6 @@ from engine.journal import Run
 from engine.methods import methods
 from engine.sources.cases import Case
 
-TOOLTIP = (
-    '<div style="font: 12px sans-serif; line-height: 1.5"><b>@name</b><br>'
-    '<span style="font-variant-numeric: tabular-nums">@value</span><br>@role</div>'
-)
 WHITE, BLACK = "#ffffff", "#101418"
 STRETCH = {"sizing_mode": "stretch_width", "margin": 0}
 
@@ -99,7 +95,7 @@ class Enlarged:
         if self._box == run.task.domain:
             return
         self._box, self._sent = run.task.domain, None
-        self.canvas = Canvas(run.task.domain, TOOLTIP)
+        self.canvas = Canvas(run.task.domain, self.say("missing"), self.say("unit_rate"))
         self.canvas.figure.title.update(text_font_size="14px", standoff=6, offset=4, syncable=False)
         self.threshold = Threshold(self.canvas, self.say("threshold"), self.say("chance_above"))
         self.threshold.on_let_go(lambda above: self.choose(above=above))
@@ -164,7 +160,7 @@ class Enlarged:
         gauges = known.inside(task.domain)
         used = set(task.gauges.split(gauges)[0]) if task.gauges else set()
         values = gauges.at([time]).values[:, 0]
-        scale, unit = self.scale, self.say("unit_rate")
+        scale = self.scale
         over = np.where(np.isnan(values), np.nan, values > self.shown.above)
         levels = {"chance": over, "spread": 0 * values}.get(scale.name, values)
         self.canvas.dots.data = {
@@ -174,7 +170,7 @@ class Enlarged:
             "ring": [WHITE if name in used else BLACK for name in gauges.names],
             "role": [self.say("gauge_used" if name in used else "gauge_held_out") for name in gauges.names],
             "level": raster.classes(levels, scale.edges),
-            "value": [self.say("missing") if np.isnan(each) else f"{each:.2f} {unit}" for each in values],
+            "value": values,
         }
 
     # What is written on the map

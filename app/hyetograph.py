@@ -53,6 +53,7 @@ class Hyetograph:
         self.head = ColumnDataSource({"left": [0.0], "right": [0.0], "index": [-1], "top": [0.0]})
         self.event = ColumnDataSource({"left": [], "right": [], "done": []})
         self.brush = ColumnDataSource({"on": [False]})
+        self.bars.name, self.head.name = "hours", "play_head"  # the clock walks there too
         self._quiet = False
         self.figure = self._figure()
 

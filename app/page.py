@@ -224,6 +224,8 @@ class Session:
             made = [self._view(cls) for cls in VIEWS if cls.screen == name]
             for view in made:
                 self._serve(view)
+            if name == "explore":
+                self.views[Map].lead(self.views[TimeBar].bars.head)
             below, beside = ([view.panel for view in made if view.beside == side] for side in (False, True))
             column = pn.Column(*below, sizing_mode="stretch_both", margin=0)
             self.screens[name] = pn.Row(column, *beside, sizing_mode="stretch_both", margin=0, name=name)

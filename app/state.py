@@ -11,8 +11,7 @@ may come from anywhere, so reading one never fails: what is not understood is le
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,10 +19,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 import param
 
+from app.cells import are_whole, snapped
 from app.events import Event, When
 from app.raster import STATISTICS
-from app.theme import LANGUAGES
-from engine.fields import Box, Grid, Period
+from app.theme import LANGUAGES, PALETTES
+from engine.fields import Box, Period
 from engine.methods import methods
 from engine.tasks import Gauges, Role, Task, Use
 from engine.values import Invalid, instant, number
@@ -32,12 +32,13 @@ ROLES: tuple[Role, ...] = ("background", "predictor", "history")  # that layers 
 RUN = "run"  # the layer that is not a layer of the case but the result of a run
 SCREENS = ("welcome", "explore", "ensemble", "verify", "runs", "report", "stories")
 LINKED = (
-    "screen", "case", "time", "event", "place", "layer", "run", "statistic", "member", "above", "area",
-    "drawn", "judge", "zone", "language", "story", "scene",
+    "screen", "case", "time", "event", "place", "layer", "run", "statistic", "member", "above", "panes",
+    "others", "compare", "palette", "area", "drawn", "judge", "zone", "language", "story", "scene",
 )  # fmt: skip
 EXTENT = ("area", "drawn", "cell", "start", "end", "every")  # where and when the next run is
 SPLIT = ("hold_by", "hold_out", "hold_seed", "block_km", "held", "ignored")  # which gauges speak in it
 ZONES = {"utc": "UTC", "beijing": "Asia/Shanghai", "local": ""}
+COMPARISONS = ("none", "swipe", "difference", "flicker")
 
 
 def stamp(time: Any) -> str:
@@ -60,6 +61,10 @@ class State(param.Parameterized):
     member = param.Integer(default=0, bounds=(0, 999))
     judge = param.Selector(default="gauges", objects=["gauges", "truth"], doc="what a run is judged by")
     above = param.Number(default=5.0, bounds=(0.1, 500), doc="mm/h, of an event mm; of the probability")
+    panes = param.Selector(default=1, objects=[1, 2, 4], doc="how many maps stand side by side")
+    others = param.String(doc="what the second map and the next show, as `app.chosen` writes it")
+    compare = param.Selector(default="none", objects=list(COMPARISONS), doc="of the first two, in one map")
+    palette = param.Selector(default="default", objects=list(PALETTES))
     zone = param.Selector(default="utc", objects=list(ZONES), doc="in which times are told; all else is UTC")
     language = param.Selector(default="en", objects=list(LANGUAGES))
     story = param.String(doc="the story that is told beside the work; none where it is empty")
@@ -68,6 +73,9 @@ class State(param.Parameterized):
     local = param.String(default="UTC", doc="the time zone of the browser")
     playing = param.Boolean(default=False)
     gauges = param.Boolean(default=True, doc="whether the gauges are drawn")
+    terrain = param.Boolean(default=False, doc="whether the hills are")
+    distance = param.Boolean(default=False, doc="whether lines tell how far the next used gauge is")
+    tiles = param.Boolean(default=False, doc="whether the ground comes from a server of maps")
     window = param.Tuple(default=None, length=4, allow_None=True, doc="the bounds of the map, degrees")
     dark = param.Boolean(default=False)
     help = param.Boolean(default=False, doc="whether the sheet of keys is open")
@@ -108,14 +116,15 @@ class State(param.Parameterized):
             keys += {"member": ["member"], "above": ["above"]}.get(self.statistic, [])
         keys += ["area", "drawn"] if self.area == "drawn" and self.drawn else []
         keys += ["judge"] if self.screen == "verify" else []
-        keys += ["zone"] if self.zone != "utc" else []
-        keys += ["language"]
+        usual = {key: self.param[key].default for key in ("panes", "compare", "palette", "zone")}
+        keys += [key for key, value in usual.items() if getattr(self, key) != value]
+        keys += ["others", "language"]
         keys += ["story", "scene"] if self.story else []
         told = {key: getattr(self, key) for key in keys}
         if "drawn" in told:
             told["drawn"] = ",".join(f"{each:.10g}" for each in told["drawn"])
         told = {key: f"{each:g}" if isinstance(each, float) else each for key, each in told.items()}
-        return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/,")
+        return urlencode({key: each for key, each in told.items() if each != ""}, safe=":/,~")
 
     def follow(self, query: str) -> None:
         """Take over what a link says; whatever it says wrongly is left as it is. Who is still at the door
@@ -131,7 +140,8 @@ class State(param.Parameterized):
                     self._take(key, "")
 
     def _take(self, key: str, text: str) -> None:
-        kinds = {"member": int, "scene": int, "above": float, "drawn": lambda text: tuple(Box.of(text))}
+        kinds = {"member": int, "scene": int, "panes": int, "above": float}
+        kinds |= {"drawn": lambda text: tuple(Box.of(text))}
         try:
             setattr(self, key, kinds.get(key, str)(text))
         except ValueError:
@@ -142,7 +152,7 @@ class State(param.Parameterized):
         bounds = {"window": self.window, "drawn": self.drawn}.get(self.area)
         if bounds is None:
             return box
-        if self.area == "drawn" and _whole(bounds, box, self.cell):
+        if self.area == "drawn" and are_whole(bounds, box, self.cell):
             return Box(*bounds)
         found = snapped(bounds, box, self.cell, inwards=self.area == "window")
         if found is None and self.area == "window":
@@ -263,32 +273,6 @@ class State(param.Parameterized):
         """Take over the time zone of the browser, if it is known here."""
         with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
             self.local = ZoneInfo(name).key
-
-
-def snapped(bounds: Sequence[float], box: Box, step: float, *, inwards: bool = False) -> Box | None:
-    """The whole cells of a box that bounds ask for: the nearest ones, or only those wholly inside. None if
-    there are fewer than two either way."""
-    west, south, east, north = bounds
-    near = 1e-6 if inwards else 0.5
-    edges = []
-    for low, high, first, last in ((west, east, box.west, box.east), (south, north, box.south, box.north)):
-        least = math.ceil(first / step - 1e-6)
-        most = math.floor(last / step + 1e-6)
-        low, high = max(math.ceil(low / step - near), least), min(math.floor(high / step + near), most)
-        if high - low < 2:
-            return None
-        edges.append((low, high))
-    (left, right), (below, above) = edges
-    return Box(*(round(each * step, 6) for each in (left, below, right, above)))
-
-
-def _whole(bounds: Sequence[float], box: Box, step: float) -> bool:
-    """Whether bounds are whole cells by themselves, wherever these begin, and lie in a box."""
-    try:
-        inside = Grid(Box(*bounds), step).box
-    except Invalid:
-        return False
-    return bool(box.contains(inside.south, inside.west) and box.contains(inside.north, inside.east))
 
 
 def _split(gauges: Gauges) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """How Rainloom looks and what it says: colour scales, the dress of the page, and the table of words.
 
-A *scale* is what one legend shows: nine classes of one quantity with geometric or even edges, from the
+A *scale* is what one legend shows: classes of one quantity with geometric or even edges, by default from the
 palette that is monotone in lightness (so it reads in print and in four kinds of colour vision). Rain is
-green to blue to dark purple, spread has one warm hue, probability one blue. All have nine classes, so
-one colour mapper serves the map and the gauges, and only its palette changes.
+green to blue to dark purple, spread has one warm hue, probability one blue, a difference is brown where it
+is drier and teal where it is wetter. What falls in a day is less in the mean of an hour than what falls in
+its wettest hour, so the edges follow the averaging period. Two palettes that forecasters know, the grades of
+the China Meteorological Administration and the colours of the United States' weather service, are there for
+them; neither is safe for the colour-blind.
 
 Every visible word stands in `words.yaml`, English and Chinese side by side; `Words` is one of the two.
 """
@@ -20,6 +23,7 @@ import pandas as pd
 import yaml
 
 from app.events import Event, When, graded
+from engine.diagnostics.tally import GRADES
 
 LANGUAGES = {"en": "EN", "zh": "中"}
 CLEAR, MISSING = "#ffffff00", "#9aa0a6b8"
@@ -27,20 +31,23 @@ CLEAR, MISSING = "#ffffff00", "#9aa0a6b8"
 
 @dataclass(frozen=True)
 class Scale:
-    """Class ``k`` begins at ``edges[k - 1]``; the last class is open."""
+    """Class ``k`` begins at ``edges[k - 1]``; the last class is open, and so is class 0 below the first."""
 
     name: str
     edges: tuple[float, ...]
     colours: tuple[str, ...]
     factor: float = 1.0  # what a label shows is the edge times this: a share of 0.2 is told as 20 %
+    lowest: str = CLEAR
+    hours: int = 0  # of the totals that the labels show; 0: they show what the map does
+    school: str = ""  # of forecasters whose palette it is
 
     @property
     def palette(self) -> list[str]:
         """What a colour mapper wants: below the first edge, the classes, missing."""
-        return [CLEAR, *self.colours, MISSING]
+        return [self.lowest, *self.colours, MISSING]
 
     def label(self, edge: float) -> str:
-        return f"{edge * self.factor:g}"
+        return f"{edge * self.factor:.3g}"
 
 
 RAIN = Scale(
@@ -61,6 +68,18 @@ CHANCE = Scale(
 )
 GRADED = ("#d6f8dd", "#8ec8d6", "#7295c1", "#666398", "#4e3b5f", "#261925")
 SCALES = {"spread": SPREAD, "above": CHANCE}
+DIFFERENCE = Scale(
+    "difference",
+    (-12.8, -3.2, -0.8, -0.2, 0.2, 0.8, 3.2, 12.8),
+    ("#8c510a", "#bf812d", "#e3c88f", CLEAR, "#a8ddd5", "#5ab4a9", "#1c7f76", "#003c30"),
+    lowest="#543005",
+)
+# Where classes of rain begin: in mm/h, for means over at least so many hours.
+EDGES = {
+    1: RAIN.edges,
+    6: (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8),
+    24: (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+}
 # The edges of totals in mm, by the longest event in hours that they suit.
 TOTALS = {
     6: (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100),
@@ -68,6 +87,13 @@ TOTALS = {
     96: (1, 2, 5, 10, 20, 50, 100, 200, 400),
     float("inf"): (5, 10, 20, 50, 100, 200, 400, 800, 1600),
 }
+CMA_COLOURS = ("#a6f28f", "#3dba3d", "#61b8ff", "#0000e1", "#fa00fa", "#800040")
+# 0.01, 0.1, 0.25, 0.5, 1, 1.5, 2, 3 and 4 inches, for totals of any duration.
+NWS = (0.254, 2.54, 6.35, 12.7, 25.4, 38.1, 50.8, 76.2, 101.6)
+NWS_COLOURS = (
+    "#50d0d0", "#00ffff", "#00e080", "#00c000", "#80e000", "#ffff00", "#ffa000", "#ff0000", "#ff2080",
+)  # fmt: skip
+PALETTES = ("default", "cma", "nws")
 
 # The map keeps light ground in both dresses: the rain classes were chosen against it.
 LAND, SEA, COAST, BORDER = "#f7f5f0", "#e2ebf1", "#55606b", "#8d96a0"
@@ -84,16 +110,36 @@ OTHERS = ("#c0723f", "#2e8b63", "#8f6bb0", "#b08d1e", "#c2556d", "#3f9aa3")
 HEAD = {"light": "#c2452d", "dark": "#ff8a66"}
 
 
-def scale_of(statistic: str, hours: float = 1.0, *, total: bool = False) -> Scale:
-    """The scale of a statistic of means over so many hours, or of their total in mm."""
+@functools.cache
+def scale_of(statistic: str, hours: float = 1.0, palette: str = "default", *, total: bool = False) -> Scale:
+    """What the legend of a statistic shows, for means over so many hours or for their total in mm."""
+    edges = EDGES[max((each for each in EDGES if each <= hours), default=1)]
+    if total:
+        edges = next(edges for longest, edges in TOTALS.items() if hours <= longest)
     if statistic == "above":
         return CHANCE
     if statistic == "grade":
         return Scale("grade", graded(f"{hours:g}h", total=total), GRADED)
-    scale = SCALES.get(statistic, RAIN)
-    if not total:
-        return scale
-    return replace(scale, edges=next(edges for longest, edges in TOTALS.items() if hours <= longest))
+    if statistic == "difference":
+        stretch = edges[0] / RAIN.edges[0]
+        return replace(DIFFERENCE, edges=tuple(edge * stretch for edge in DIFFERENCE.edges))
+    if statistic == "spread" or palette == "default":
+        return replace(SCALES.get(statistic, RAIN), edges=edges)
+    return _cma(hours, total) if palette == "cma" else _nws(hours, total)
+
+
+def _cma(hours: float, total: bool) -> Scale:
+    """Grades. Where rates are shown the labels tell what these add up to in the hours of the grades."""
+    length = 0 if total else max((each for each in GRADES if each <= hours), default=1)
+    return Scale(
+        "rain", graded(f"{hours:g}h", total=total), CMA_COLOURS, length or 1, hours=length, school="cma"
+    )
+
+
+def _nws(hours: float, total: bool) -> Scale:
+    length = 0 if total else max(1, round(hours))
+    edges = tuple(mm / (length or 1) for mm in NWS)
+    return Scale("rain", edges, NWS_COLOURS, length or 1, hours=length, school="nws")
 
 
 def dress() -> dict[str, Any]:

@@ -75,6 +75,13 @@ class View:
             self._woken.add(call)
             self._document.add_next_tick_callback(run)
 
+    def next_tick(self, call: Callable[[], None]) -> None:
+        """Call once the browser has what was made so far."""
+        if self._document is None or self._document.session_context is None:
+            call()
+        else:
+            self._document.add_next_tick_callback(lambda: None if self.closed else call())
+
     @property
     def shown(self) -> bool:
         """Whether its screen is on show."""

@@ -1,116 +1,146 @@
-"""The map: one source or one statistic of a run, the gauges, a legend, and a readout of everything below.
+"""The maps: one, two or four side by side, or two in one; their legends, and a readout of everything below.
 
-What is on show is one value, `Shown`, and a time. Whenever either changes the view asks the store; what is
-known is painted at once, and what is not leaves the old picture paler until it is there. Requests that
-became old meanwhile are forgotten, never queued.
+All maps share the window, the time and, for each quantity, the scale and the legend. Two are compared in one
+place by a curtain between them or by turns, both in the browser, or as the difference of the first and the
+second, which has a scale of its own. What each shows is in `app.chosen`; how it is shown in `app.pane`.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
 
-from app import raster, store
+from app import chosen, store
 from app.canvas import Canvas
+from app.curtain import Curtain
 from app.drawing import Drawing
-from app.events import Event, When, rain_over
+from app.events import When
+from app.films import Pair
+from app.legend import legend, rings
+from app.pane import Pane
 from app.pictures import Picture, Shown, nearest
 from app.state import EXTENT, RUN, SPLIT, State
-from app.theme import CHANCE, Scale, Words, scale_of, sheet
+from app.theme import Words, sheet
 from app.views import View
-from engine.fields import Observations
-from engine.methods import methods
 
-TOOLTIP = (
-    '<div style="font: 12px sans-serif; line-height: 1.5"><b>@name</b><br>'
-    '<span style="font-variant-numeric: tabular-nums">@value</span><br>@role</div>'
-)
-WHITE, BLACK, APART = "#ffffff", "#101418", "#9aa0a6"
+LAID = {1: "one", 2: "two", 4: "four"}
 
 
 class Map(View):
-    """The map with everything that lies on it."""
+    """The maps with everything that lies on them."""
 
     screen = "explore"
 
     def __init__(self, state: State, say: Words) -> None:
         super().__init__(state, say)
         self.case = store.case(state.case)
-        self.canvas = Canvas(self.case.box, TOOLTIP)
-        self.canvas.on_cursor(self._point)
-        self.canvas.on_tap(lambda lat, lon: state.param.update(place=f"{lat:.4f},{lon:.4f}"))
-        self.canvas.on_window(lambda bounds: state.param.update(window=bounds))
-        self.drawing = Drawing(self, self.canvas)
+        self.panes: list[Pane] = []
+        self._head: Any = None
         self._cursor: tuple[float, float] | None = None
-        self._picture: Picture | None = None
-        self._plate = pn.pane.HTML(stylesheets=[sheet("plate")], css_classes=["plate"], margin=0)
+        self._asked: dict[str, Future[Any]] = {}  # totals of sources that the readout waits for
         self._legend = pn.pane.HTML(stylesheets=[sheet("legend")], css_classes=["legend"], margin=0)
         self._readout = pn.pane.HTML(
             stylesheets=[sheet("readout")], css_classes=["readout"], margin=0, sizing_mode="stretch_width"
         )
-        figure = pn.pane.Bokeh(self.canvas.figure, sizing_mode="stretch_both", margin=0)
-        stage = pn.Column(
-            figure,
-            self._plate,
-            self._legend,
-            sizing_mode="stretch_both",
-            margin=0,
-            css_classes=["stage"],
-            stylesheets=[sheet("stage")],
+        self._curtain = Curtain(
+            told=say("curtain"), css_classes=["curtain"], stylesheets=[sheet("curtain")], margin=0
         )
-        self.panel = pn.Column(stage, self._readout, sizing_mode="stretch_both", margin=0)
-        self.watch(lambda: None if state.event else self.paint(), "time")
-        self.watch(self.paint, "event", "layer", "run", "statistic", "member", "above")
-        self.watch(lambda: self.canvas.mark(state.spot), "place")
-        self.watch(lambda: self.soon(self._place_gauges), *SPLIT, *EXTENT, "layer", "run")
-        self.watch(lambda: self.canvas.show_gauges(state.gauges), "gauges")
-        self.watch(lambda: self.canvas.wear("dark" if state.dark else "light"), "dark")
-        self.canvas.wear("dark" if state.dark else "light")
-        self.canvas.mark(state.spot)
-        self._place_gauges()
-        self.paint()
+        self._stage = pn.Column(sizing_mode="stretch_both", margin=0, stylesheets=[sheet("stage")])
+        self.panel = pn.Column(self._stage, self._legend, self._readout, sizing_mode="stretch_both", margin=0)
+        self._watch_state()
+        self.arrange()
+        self.drawing = Drawing(self, self.canvas)
+
+    def _watch_state(self) -> None:
+        what = ("layer", "run", "statistic", "member", "above", "others")
+        for call, *names in (
+            (self.arrange, "panes", "compare"),
+            (self.paint, *what, "event", "palette"),
+            (self._step, "time"),
+            (self._show_hours, "screen"),
+            (self._show_legend, *SPLIT, *EXTENT, "gauges"),
+        ):
+            self.watch(lambda call=call: self.soon(call), *names)
 
     @property
-    def asked(self) -> Shown:
+    def canvas(self) -> Canvas:
+        return self.panes[0].canvas
+
+    def lead(self, head: Any) -> None:
+        """Follow a play head in the browser; its tags are the frames that it can show by itself."""
+        self._head = head
+        self._join()
+
+    def _join(self) -> None:
+        """Tie new maps to what they share with others, once the browser has them."""
+        for pane in self.panes:
+            pane.canvas.join(self._head)
+        self._show_hours()
+
+    def _show_hours(self) -> None:
+        if self._head is not None:
+            joined = [pane.canvas for pane in self.on_show if pane.canvas.joined]
+            self._head.tags = [canvas.frames for canvas in joined] if self.shown else []
+
+    @property
+    def on_show(self) -> list[Pane]:
+        return [pane for pane in self.panes if pane.panel.visible]
+
+    def arrange(self) -> None:
+        """As many maps as are asked for, where they belong."""
         state = self.state
-        if state.layer != RUN:
-            return Shown(self.case.name, state.layer)
-        above = state.above if state.statistic == "above" else 0.0
-        member = state.member if state.statistic == "member" else 0
-        return Shown(self.case.name, RUN, state.run, state.statistic, above, member)
+        count = {"none": state.panes, "difference": 1}.get(state.compare, 2)
+        if len(self.panes) < count:
+            self._add()
+        over = state.compare if state.compare in ("swipe", "flicker") else ""
+        for place, pane in enumerate(self.panes):
+            pane.panel.visible = place < count
+            pane.picker.panel.visible = count > 1 and not over
+            upper = bool(over) and place == 1
+            pane.panel.css_classes = ["pane", over] if upper else ["pane"]
+            pane.plate.css_classes = ["plate", *["right"] * upper, *["small"] * (count == 4)]
+        self._curtain.drawn = over == "swipe"
+        self._stage.css_classes = ["stage", "over" if over else LAID[count]]
+        self._legend.css_classes = ["legend"] if count == 1 or over else ["legend", "below"]
+        self.paint()
+        self._show_hours()
+        if len(self.panes) < count:  # a map takes a while to make: one at a time, others have their turn
+            self.next_tick(self.arrange)
 
-    @property
-    def scale(self) -> Scale:
-        event = self.event
-        statistic = self.state.statistic if self.state.layer == RUN else ""
-        hours = event.hours if event else self.case.period.step.total_seconds() / 3600
-        return scale_of(statistic, hours, total=event is not None)
-
-    @property
-    def event(self) -> Event | None:
-        return Event.of(self.state.event)
+    def _add(self) -> None:
+        pane = Pane(self.state, self.say, len(self.panes), self.canvas if self.panes else None)
+        pane.canvas.on_cursor(self._point)
+        pane.told = self._tell_all
+        if not self.panes:
+            pane.canvas.on_window(lambda bounds: self.state.param.update(window=bounds))
+        self.panes.append(pane)
+        self._stage.objects = [*(each.panel for each in self.panes), self._curtain]
+        self.next_tick(self._join)
 
     def paint(self) -> None:
         """Show what was chosen, as far as it is known now."""
-        when = self.state.when
-        if when is None:
-            return
-        found, wait = store.picture(self.asked, when)
-        if wait is not None:
-            self.canvas.fade()
-            self.after([wait], self.paint)
-            return
-        self._picture = found
-        if found is None:  # another field under this name would be a lie
-            self.canvas.wipe()
+        self._asked.clear()
+        shown = chosen.all_of(self.state, self.case)
+        if self.state.compare == "difference":
+            self.panes[0].show(Pair(shown[0], shown[1]))
         else:
-            self.canvas.paint(found.values, found.rows, self.scale)
-        self._colour_gauges()
+            for pane, each in zip(self.on_show, shown, strict=False):
+                pane.show(each)
+        self._show_legend()
+
+    def _step(self) -> None:
+        if not self.state.event:  # else the map does not tell of the time
+            for pane in self.on_show:
+                pane.paint()
+
+    def _show_legend(self) -> None:
         self._legend.object = self._legend_html()
-        self._plate.object = self._plate_html(when)
+
+    def _tell_all(self) -> None:
         self._read()
 
     def warm(self) -> None:
@@ -118,105 +148,37 @@ class Map(View):
         self.after(store.warm(self.case), self._read)
 
     def follow(self) -> None:
-        if self.state.layer == RUN:
-            self.paint()
+        for pane in self.on_show:
+            if isinstance(pane.asked, Pair) or (pane.asked and pane.asked.layer == RUN):
+                pane.paint()
+            if pane.picker.panel.visible and isinstance(pane.asked, Shown):
+                pane.picker.follow(pane.asked, self.state.when)
 
-    # Gauges
-
-    def _place_gauges(self) -> None:
-        gauges = store.gauges(self.case)
-        if gauges is None:
-            return
-        rings = {"gauge_used": WHITE, "gauge_held_out": BLACK, "gauge_apart": APART}
-        used, held = map(set, store.sides(self.case, self.state))
-        part = [
-            "gauge_used" if name in used else "gauge_held_out" if name in held else "gauge_apart"
-            for name in gauges.names
-        ]
-        ring, role = [rings[each] for each in part], [self.say(each) for each in part]
-        place = {"x": raster.to_x(gauges.lon), "y": raster.to_y(gauges.lat), "name": gauges.names}
-        level, value = self._levels(gauges)
-        self.canvas.dots.data = {**place, "ring": ring, "role": role, "level": level, "value": value}
-
-    def _colour_gauges(self) -> None:
-        gauges = store.gauges(self.case)
-        if gauges is not None and self.state.gauges:
-            level, value = self._levels(gauges)
-            self.canvas.dots.patch({"level": [(slice(None), level)], "value": [(slice(None), value)]})
-
-    def _levels(self, gauges: Observations) -> tuple[np.ndarray, list[str]]:
-        when = self.state.when
-        found = rain_over(gauges.rain, when) if when is not None else None
-        values = np.full(len(gauges), np.nan) if found is None else found.values
-        missing, unit = self.say("missing"), self.say.unit(when)
-        told = [missing if np.isnan(value) else f"{value:.2f} {unit}" for value in values]
-        # The colours of a gauge mean what the map's mean: it exceeded the threshold or not; it has no spread.
-        shown = {
-            "rain": values,
-            "grade": values,
-            "chance": np.where(np.isnan(values), np.nan, values > self.state.above),
-        }
-        return raster.classes(shown.get(self.scale.name, 0 * values), self.scale.edges), told
-
-    # What is written on the map
-
-    def _plate_html(self, when: When) -> str:
-        say, state = self.say, self.state
-        interval = say.when(when, self.case.period.step)
-        nothing = say("not_whole" if self.event else "no_picture")
-        badges = [say("simulated")] if str(self.case.about.get("simulated")) == "true" else []
-        if state.layer == RUN:
-            run = store.run(state.run)
-            title = (
-                say.method(run.task.method, methods().get(run.task.method))
-                if run
-                else say("no_run", run=state.run)
-            )
-            statistic = say.statistic(state.statistic, state.above, state.member, when)
-            if run and self._picture is not None and run.task.members > 1:
-                badges += [self._how_many(run, self._picture.members or 0)]
-            elif self._picture is None:
-                badges += [say("waiting") if run and run.under_way else nothing]
-        else:
-            about = self.case.layers.get(state.layer, {})
-            title, statistic = say.layer(state.layer, about), say("native", native=about.get("native", ""))
-            badges += [nothing] if self._picture is None else []
-        chips = "".join(f"<i>{escape(badge)}</i>" for badge in badges)
-        head = f"<b>{escape(title)}</b><span>{escape(statistic)}</span>"
-        return f"{head}<em>{escape(interval)}</em><div>{chips}</div>"
-
-    def _how_many(self, run: Any, members: int) -> str:
-        if not members:
-            return self.say("early_picture")
-        return self.say("members_of", n=members, of=run.task.members)
+    def close(self) -> None:
+        super().close()
+        if self._head is not None:
+            self._head.tags = []
+        for pane in self.panes:
+            pane.close()
 
     def _legend_html(self) -> str:
-        scale, say, state = self.scale, self.say, self.state
-        unit = say.unit(state.when)
-        unit = say("unit_chance", above=f"{state.above:g}", unit=unit) if scale is CHANCE else unit
-        what = (
-            say.statistic(state.statistic, state.above, state.member, state.when)
-            if state.layer == RUN
-            else say("field")
-        )
-        what = "" if scale is CHANCE else f" · {what}"
-        steps = "".join(
-            f'<li><s style="background:{colour}"></s>{scale.label(edge)}{"+" if last else ""}</li>'
-            for edge, colour, last in zip(
-                scale.edges,
-                scale.colours,
-                [False] * (len(scale.edges) - 1) + [scale is not CHANCE],
-                strict=True,
-            )
-        )
-        rings = "".join(
-            f'<u><s style="border-color:{colour}"></s>{escape(say(key))}</u>'
-            for key, colour in (("gauge_used", WHITE), ("gauge_held_out", BLACK))
-            if store.gauge_layer(self.case)
-        )
-        head = f"<b>{escape(unit)}</b> {escape(say.span(state.when, self.case.period.step))}{escape(what)}"
-        missing = f'<u class="grey"><s></s>{escape(say("missing"))}</u>'
-        return f"<div>{head}</div><ol>{steps}</ol><p>{missing}{rings}</p>"
+        """One for each quantity on show."""
+        told: dict[Any, list[str]] = {}
+        for pane in self.on_show:
+            if isinstance(pane.asked, Shown):
+                what = "" if pane.asked.layer != RUN else pane.name(pane.asked)[1]
+            else:
+                what = self.say("difference_of")
+            above = pane.asked.above if isinstance(pane.asked, Shown) else 0.0
+            of = told.setdefault((pane.scale, above), [])
+            if what not in of:
+                of.append(what)
+        when, step = self.state.when, self.case.period.step
+        parts = [
+            legend(self.say, scale, ", ".join(filter(None, of)), above, when, step)
+            for (scale, above), of in told.items()
+        ]
+        return "".join(parts) + rings(self.say, self.case, self.state)
 
     # The readout
 
@@ -228,35 +190,48 @@ class Map(View):
         self._readout.object = self._readout_html()
 
     def _readout_html(self) -> str:
-        say, when = self.say, self.state.when
+        say, when, step = self.say, self.state.when, self.case.period.step
         if self._cursor is None or when is None:
             return f"<span>{escape(say('readout_empty'))}</span>"
-        lon, lat = self._cursor
-        step = self.case.period.step
         told = (say.when(when, step), f"{say.unit(when)}, {say.span(when, step)}")
-        parts = [f"<b>{escape(say.place(lat, lon))}</b>", *(f"<em>{escape(each)}</em>" for each in told)]
-        if self.state.layer == RUN:
-            statistic = say.statistic(self.state.statistic, self.state.above, self.state.member, when)
-            run = store.run(self.state.run)
-            name = run.task.method if run else ""
-            title = f"{say.method(name, methods().get(name))}, {statistic}"
-            parts.append(self._value(title, self._picture, lon, lat, active=True))
-        waits = []
+        place = say.place(self._cursor[1], self._cursor[0])
+        parts = [f"<b>{escape(place)}</b>", *(f"<em>{escape(each)}</em>" for each in told)]
+        active = set()
+        for pane in self.on_show:
+            asked, scale = pane.asked, pane.scale.name
+            if isinstance(asked, Shown) and asked.layer != RUN:
+                active.add(asked.layer)
+            elif isinstance(asked, Shown):
+                title = ", ".join(filter(None, pane.name(asked)))
+                parts.append(self._value(title, pane.picture, scale, active=True))
+            elif asked is not None:
+                parts.append(self._value(say("compare_difference"), pane.picture, scale, active=True))
         for name in store.fields(self.case):
-            known = store.loaded(self.case, name)
-            found, wait = store.picture(Shown(self.case.name, name), when) if known else (None, None)
-            waits += [wait] if wait else []
             title = say.layer(name, self.case.layers[name])
-            parts.append(self._value(title, found, lon, lat, active=name == self.state.layer))
-        self.after(waits, self._read)
+            parts.append(self._value(title, self._source(name, when), "rain", active=name in active))
         return "".join(parts)
 
-    def _value(self, title: str, picture: Picture | None, lon: float, lat: float, *, active: bool) -> str:
+    def _source(self, name: str, when: When) -> Picture | None:
+        """A source that has been read. Its total over an event takes a while, and is asked for once."""
+        if name in self._asked and (not self._asked[name].done() or self._asked[name].exception()):
+            return None
+        if not store.loaded(self.case, name):
+            return None
+        found, wait = store.picture(Shown(self.case.name, name), when)
+        if wait is not None:
+            self._asked[name] = wait
+            self.after([wait], self._read)
+        return found
+
+    def _value(self, title: str, picture: Picture | None, scale: str, *, active: bool) -> str:
+        lon, lat = self._cursor or (0.0, 0.0)
         value = nearest(picture, lat, lon) if picture else None
         if value is None:
             told = "–"
         elif np.isnan(value):
             told = self.say("missing")
+        elif scale == "chance":
+            told = f"{100 * value:.0f} %"
         else:
-            told = f"{100 * value:.0f} %" if active and self.scale is CHANCE else f"{value:.1f}"
+            told = f"{value:+.1f}" if scale == "difference" else f"{value:.1f}"
         return f'<span class="{"on" if active else ""}">{escape(title)} <b>{escape(told)}</b></span>'

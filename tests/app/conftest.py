@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import points, store
+from app import films, ground, points, store
+
+STORED = (store._hours, store._seen, store._layers, store._sums)
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def desk(home) -> Iterator[None]:
             store._journal().close()
         for each in (store._runner, store._journal):
             each.cache_clear()
-        for shelf in (store._hours, store._seen, store._layers, store._sums):
+        for shelf in (*STORED, films._chunks, films._differences, ground._shelf):
             shelf.clear()
         points.clear()
 

@@ -89,10 +89,10 @@ def test_a_run_shows_statistics_of_its_members_totals(desk, task):
 
 def test_the_map_says_that_it_shows_a_total(desk, small):
     view = Map(a_state(event=str(EVENT)), Words("en"))
-    wait(lambda: view.paint() or view._picture is not None)
-    assert "1 Jul 01:00–05:00 UTC, total" in view._plate.object
+    wait(lambda: view.paint() or view.panes[0].picture is not None)
+    assert "1 Jul 01:00–05:00 UTC, total" in view.panes[0].plate.object
     assert "<b>mm</b> total of 4 h" in view._legend.object
-    assert view.canvas.dots.data["value"][0].endswith(" mm")
+    assert view.canvas.value.args["unit"] == "mm"
     view._point(112.4, 30.1)
     assert "mm, total of 4 h" in view._readout.object
     view.state.event = ""
@@ -103,15 +103,38 @@ def test_the_map_says_that_it_shows_a_total(desk, small):
 def test_the_threshold_has_the_unit_of_what_is_shown(desk, small):
     state = a_state()
     choice = Choice(state, Words("en"))
-    assert choice.above.label == "Threshold mm/h"
+    assert choice.pickers[0].above.label == "Threshold mm/h"
     state.event = str(EVENT)
-    assert choice.above.label == "Threshold mm"
+    assert choice.pickers[0].above.label == "Threshold mm"
 
 
 def test_classes_of_totals_follow_the_length_of_the_event():
     for hours, edges in ((1, 6), (24, 24), (30, 96), (1000, float("inf"))):
         assert scale_of("mean", hours, total=True).edges == TOTALS[edges]
     assert scale_of("above", 24, total=True) == scale_of("above")
+
+
+def test_the_palettes_of_forecasters_tell_totals_as_they_are():
+    grades = scale_of("", 24, "cma", total=True)
+    assert grades.edges == scale_of("grade", 24, total=True).edges
+    assert [grades.label(edge) for edge in grades.edges] == ["0.1", "10", "25", "50", "100", "250"]
+    assert scale_of("", 30, "nws", total=True).edges == scale_of("", 1, "nws").edges
+
+
+def test_of_an_event_no_hours_are_sent_ahead(desk, small):
+    view = Map(a_state(), Words("en"))
+    pane = view.panes[0]
+    wait(lambda: pane._send() or view.paint() or len(view.canvas.frames.data["time"]) == 6)
+    view.state.event = str(EVENT)
+    wait(lambda: view.paint() or pane.picture is not None)
+    assert not view.canvas.frames.data["time"]
+    assert not view.canvas.readings.data["time"]
+    image = view.canvas.picture.data["image"][0]
+    view.state.time = "2020-07-01T02:00"
+    assert view.canvas.picture.data["image"][0] is image
+    view.state.event = ""
+    assert len(view.canvas.readings.data["time"]) == 6
+    view.close()
 
 
 def test_a_window_is_drawn_shown_and_removed(desk, small):

@@ -50,24 +50,13 @@ def test_a_link_to_what_is_not_here_opens_what_is(desk, small, wrong):
 def test_the_map_says_what_it_shows(desk, small, language):
     state, say = a_state(language=language), Words(language)
     view = Map(state, say)
-    wait(lambda: view.paint() or view._picture is not None)
-    assert say("simulated") in view._plate.object
-    assert "03:00–04:00 UTC" in view._plate.object
+    pane = view.panes[0]
+    wait(lambda: view.paint() or pane.picture is not None)
+    assert say("simulated") in pane.plate.object
+    assert "03:00–04:00 UTC" in pane.plate.object
     assert say("unit_rate") in view._legend.object
     view._point(112.4, 30.1)
     assert "30.10°N 112.40°E" in view._readout.object
-    view.close()
-
-
-def test_a_new_hour_sends_only_the_picture(desk, small):
-    view = Map(a_state(), Words("en"))
-    wait(lambda: view.paint() or view._picture is not None)
-    figure, image = view.canvas.figure, view.canvas.picture.data["image"][0]
-    renderers = list(figure.renderers)
-    view.state.time = "2020-07-01T05:00"
-    assert view.canvas.picture.data["image"][0] is not image
-    assert view.canvas.picture.data["image"][0].dtype == "uint8"
-    assert list(figure.renderers) == renderers
     view.close()
 
 
@@ -107,7 +96,7 @@ def test_interpolation_has_one_member_and_no_choice_of_statistic(desk, small):
     assert setup._task
     assert setup._task.members == 1
     choice = Choice(state, Words("en"))
-    assert not choice.statistic.visible
+    assert not choice.pickers[0].statistic.visible
     setup.close()
 
 

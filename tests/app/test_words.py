@@ -23,6 +23,7 @@ PREFIXES = (
     "case_", "layer_", "method_", "setting_", "about_", "choice_", "stage_", "state_", "told_", "statistic_",
     "gauge_", "area_", "role_", "screen_", "own_", "finding_",
     "gauge_", "area_", "role_", "screen_", "prior_", "result_",
+    "state_", "statistic_", "told_", "zone_", "compare_", "palette_", "shown_",
 )  # fmt: skip
 
 
