@@ -22,13 +22,9 @@ TABS = {
 
 def header(page: Any, state: State, say: Words, screens: Any, share: Callable[[], None]) -> list[Any]:
     """What stands in it, from left to right; ``share`` copies the link."""
-    cases = {
-        case.title if say.language == "en" else say.maybe(f"case_{case.name}", case.title): case.name
-        for case in store.cases().values()
-    }
     case = pmui.Select(
         label="",
-        options=cases,
+        options=_cases(say),
         value=state.case,
         width=200,
         size="small",
@@ -56,14 +52,25 @@ def header(page: Any, state: State, say: Words, screens: Any, share: Callable[[]
         sx={"& .MuiIcon-root": {"color": INK}},
     )
     dark.param.watch(lambda event: state.param.update(dark=event.new), "value")
-    fold = pmui.IconButton(icon="menu", description=say("fold"), margin=(0, 0, 0, 12), align="center")
-    fold.on_click(lambda _: page.param.update(sidebar_open=not page.sidebar_open))
-    link = pmui.IconButton(icon="link", description=say("share"), margin=0, align="center")
-    link.on_click(lambda _: share())
-    keys = pmui.IconButton(icon="keyboard", description=say("keys"), margin=0, align="center")
-    keys.on_click(lambda _: setattr(state, "help", True))
+    fold = _button("menu", say("fold"), lambda: page.param.update(sidebar_open=not page.sidebar_open))
+    fold.margin = (0, 0, 0, 12)
+    link = _button("link", say("share"), share)
+    keys = _button("keyboard", say("keys"), lambda: setattr(state, "help", True))
     space = pn.Spacer(sizing_mode="stretch_width")
     return [fold, case, screens, space, link, keys, language, dark]
+
+
+def _cases(say: Words) -> dict[str, str]:
+    return {
+        case.title if say.language == "en" else say.maybe(f"case_{case.name}", case.title): case.name
+        for case in store.cases().values()
+    }
+
+
+def _button(icon: str, told: str, call: Callable[[], Any]) -> Any:
+    button = pmui.IconButton(icon=icon, description=told, margin=0, align="center")
+    button.on_click(lambda _: call())
+    return button
 
 
 def tabs(state: State, say: Words, there: Sequence[str]) -> Any:
