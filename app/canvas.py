@@ -56,7 +56,7 @@ class Canvas:
         self.picture = ColumnDataSource(blank, name="rain_source")
         self.frames = ColumnDataSource(_none(*FRAME), name="frames")
         self._kept: set[Any] = set()
-        self.joined = False
+        self.drawn = self.joined = False
         self.readings = ColumnDataSource(_none("time", "level", "value"))
         self.dots = ColumnDataSource(_none("x", "y", "level", "ring", "name", "value", "role"))
         self.cursor = ColumnDataSource(_none("x", "y"))
@@ -173,11 +173,21 @@ class Canvas:
 
         self.window.on_change("data", moved)
 
+    def on_drawn(self, call: Callable[[], Any]) -> None:
+        """Call once the browser has drawn the map: it then has told how wide it is."""
+
+        def drawn(_attribute: str, _old: Any, _new: Any) -> None:
+            self.figure.remove_on_change("inner_width", drawn)
+            self.drawn = True
+            call()
+
+        self.figure.on_change("inner_width", drawn)
+
     def join(self, head: ColumnDataSource | None) -> None:
         """Tie the map to what it shares: its ranges, and a play head whose hour the browser shows if it can.
 
-        Only once the map is on the page: what shares a model with the page belongs to it from then on."""
-        if self.joined or head is None:
+        Only once the browser has the map: a message about what it has may overtake the one with a figure."""
+        if self.joined or head is None or not self.drawn:
             return
         self.joined = True
         moved = CustomJS(

@@ -117,9 +117,9 @@ class Map(View):
         pane.told = self._tell_all
         if not self.panes:
             pane.canvas.on_window(lambda bounds: self.state.param.update(window=bounds))
+        pane.canvas.on_drawn(self._join)
         self.panes.append(pane)
         self._stage.objects = [*(each.panel for each in self.panes), self._curtain]
-        self.next_tick(self._join)
 
     def paint(self) -> None:
         """Show what was chosen, as far as it is known now."""
