@@ -38,20 +38,20 @@ class MethodChoice:
         self.state, self.say = state, say
         options = {say.method(name, cls): name for name, cls in methods().items()}
         self.method = pmui.Select(label=say("method"), options=options, value=state.method, **FIELD)
-        self.care = pmui.RadioButtonGroup(
-            options={say(f"care_{name}"): name for name in CARE},
-            value=None,
-            size="small",
-            sizing_mode="stretch_width",
-            margin=(6, 16, 2, 16),
-        )
+        # Buttons, not a group of which one is chosen: choices of one's own are none of these.
+        about = {"size": "small", "sizing_mode": "stretch_width", "disable_elevation": True}
+        self.cares = {
+            name: pmui.Button(label=say(f"care_{name}"), margin=(6, 2, 2, 2), **about) for name in CARE
+        }
+        self.care = pn.Row(*self.cares.values(), sizing_mode="stretch_width", margin=(0, 14))
         self.members = pmui.IntInput(label=say("members"), value=state.members, start=1, end=1000, **FIELD)
         self.seed = pmui.IntInput(label=say("seed"), value=state.seed, start=0, end=2**31, **FIELD)
         self.members.margin, self.seed.margin = (8, 4, 4, 16), (8, 16, 4, 4)
         self.settings = pn.Column(margin=(0, 12), sizing_mode="stretch_width")
         self._about = pn.pane.HTML(stylesheets=[sheet("about")], margin=(4, 16), sizing_mode="stretch_width")
         self._drawn: Any = None
-        self.care.param.watch(lambda event: self._careful(event.new), "value")
+        for name, button in self.cares.items():
+            button.on_click(lambda _, name=name: self._careful(name))
         self.panel = pn.Column(
             bind(state, self.method, "method"),
             self.care,
@@ -81,9 +81,7 @@ class MethodChoice:
             },
         )
 
-    def _careful(self, care: str | None) -> None:
-        if care is None or care == self._care:
-            return
+    def _careful(self, care: str) -> None:
         name, state = self.state.method, self.state
         members, steps = careful(name, care)
         own = {**state.settings.get(name, {}), **({STEPS: steps} if steps else {})}
@@ -109,7 +107,8 @@ class MethodChoice:
             widget = getattr(self, choice)
             if widget.value != (value := getattr(state, choice)):
                 widget.value = value
-        self.care.value = self._care
+        for care, button in self.cares.items():
+            button.variant = "contained" if care == self._care else "outlined"
         self.care.visible = methods()[name].most_members > 1
         self.members.disabled = methods()[name].most_members == 1
         mine = state.settings.get(name, {})

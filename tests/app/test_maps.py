@@ -149,11 +149,20 @@ def test_of_a_long_film_the_hours_around_the_time_are_sent_those_ahead_first(at,
     assert max(map(len, plan)) == 6
 
 
+def drawn(view: Map) -> None:
+    """The browser tells how wide its maps are."""
+    for pane in view.panes:
+        pane.canvas.figure.trigger("inner_width", None, 800)
+
+
 def test_the_play_head_knows_the_frames_of_the_maps_on_show(desk, small):
     session = Session(a_state())
     head, view = session.views[TimeBar].bars.head, session.views[Map]
+    assert head.tags == []
+    drawn(view)
     assert head.tags == [view.canvas.frames]
     session.state.panes = 4
+    drawn(view)
     assert len(head.tags) == 4
     session.state.screen = "runs"
     assert head.tags == []
