@@ -16,9 +16,8 @@ import panel_material_ui as pmui
 from app.delivery import address
 from app.files import FILES
 from app.theme import Words, sheet
-from app.told import facts
+from app.told import facts, titled
 from engine.journal import Run
-from engine.methods import methods
 
 RESUMABLE = ("cancelled", "failed", "interrupted")
 ACTIONS = ("view", "cancel", "resume", "clone", "report", "copy_details", "pin", "delete")
@@ -139,7 +138,7 @@ class Docket:
 
     def _text(self, run: Run, before: int) -> str:
         say, task = self.say, run.task
-        title = escape(task.title or say.method(task.method, methods().get(task.method)))
+        title = escape(titled(task, say))
         chip = f'<i class="{run.state}">{escape(say(f"state_{run.state}"))}</i>'
         lines = [
             f"<header><b>{title}</b>{chip}</header><p><code>{escape(run.id)}</code> · {self._when(run)}</p>"

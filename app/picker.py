@@ -14,6 +14,7 @@ from app.events import When
 from app.pictures import Shown
 from app.state import RUN
 from app.theme import Words
+from app.told import titled
 from engine.sources.cases import Case
 
 
@@ -56,7 +57,7 @@ class Picker:
         self._shown, say = shown, self.say
         layers = {say.layer(name, self.case.layers[name]): name for name in store.fields(self.case)}
         runs = {
-            run.id: f"{RUN}:{run.id}"
+            f"{titled(run.task, say)} · {run.id}": f"{RUN}:{run.id}"
             for run in store.runs()
             if store.case_of(run.task) == self.case.name and (run.done or run.id == shown.run)
         }

@@ -18,7 +18,7 @@ from app.theme import Words, scale_of
 from engine.fields import Observations
 from engine.sources.cases import Case
 
-RINGS = {"gauge_used": "#ffffff", "gauge_held_out": "#101418", "gauge_apart": "#9aa0a6"}
+RINGS = {"gauge_used": "#ffffff", "gauge_held_out": "#101418", "gauge_apart": "#9aa0a670"}
 
 
 def parts(case: Case, state: State) -> list[str]:

@@ -13,6 +13,11 @@ from engine.tasks import Gauges, Task
 DRAWN = {"gauge": "drawn_by_gauge", "block": "drawn_by_block", "elevation": "drawn_by_elevation"}
 
 
+def titled(task: Task, say: Words) -> str:
+    """What a task is called: by its own title, else by its method."""
+    return task.title or say.method(task.method, methods().get(task.method))
+
+
 def facts(task: Task, say: Words) -> dict[str, str]:
     """Every entry of a task by its label, the settings that were left as they are included."""
     rows, columns = task.grid.shape

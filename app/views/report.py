@@ -18,9 +18,9 @@ from app.controls import FIELD
 from app.delivery import address
 from app.state import RUN, State, stamp
 from app.theme import Words, sheet
+from app.told import titled
 from app.views import View
 from engine.journal import Run
-from engine.methods import methods
 from engine.values import Invalid
 
 REPORT = "report.html"
@@ -92,7 +92,7 @@ class Report(View):
             self._show(run)
 
     def _name(self, run: Run) -> str:
-        title = run.task.title or self.say.method(run.task.method, methods().get(run.task.method))
+        title = titled(run.task, self.say)
         return f"{title} · {run.id}"
 
     def _choose(self, name: str) -> None:

@@ -19,10 +19,9 @@ from app.glimpse import glimpse
 from app.listing import Listing
 from app.state import RUN, State
 from app.theme import Words, sheet
-from app.told import differing
+from app.told import differing, titled
 from app.views import View
 from engine.journal import Run
-from engine.methods import methods
 from engine.values import Invalid
 
 PICTURED = 60  # of the newest runs have a picture in the list
@@ -95,7 +94,7 @@ class Runs(View):
             lines.append(say("run_about", rows=rows, columns=columns, members=task.members))
         return {
             "id": run.id,
-            "title": task.title or say.method(task.method, methods().get(task.method)),
+            "title": titled(task, say),
             "state": run.state,
             "chip": say("pinned") if run.pinned and run.state == "done" else say(f"state_{run.state}"),
             "lines": lines,

@@ -18,6 +18,7 @@ from app.state import RUN, State, stamp
 from app.stories import show, stories
 from app.theme import Words, sheet
 from app.thumbnails import thumbnail
+from app.told import titled
 from app.views import View
 from engine.journal import Run
 from engine.methods import methods
@@ -206,7 +207,7 @@ class CaseCard:
 
 def named(say: Words, run: Run) -> str:
     """A run as a list tells it: what it was called, else its method."""
-    told = run.task.title or say.method(run.task.method, methods().get(run.task.method))
+    told = titled(run.task, say)
     return told if say.language == "en" else say.maybe(f"result_{run.id}", told)
 
 
