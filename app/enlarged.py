@@ -97,7 +97,9 @@ class Enlarged:
         self._box, self._sent = run.task.domain, None
         self.canvas = Canvas(run.task.domain, self.say("missing"), self.say("unit_rate"))
         self.canvas.figure.title.update(text_font_size="14px", standoff=6, offset=4, syncable=False)
-        self.threshold = Threshold(self.canvas, self.say("threshold"), self.say("chance_above"))
+        unit = self.say("unit_rate")
+        words = (self.say("threshold", unit=unit), self.say("chance_above", above="{above}", unit=unit))
+        self.threshold = Threshold(self.canvas, *words)
         self.threshold.on_let_go(lambda above: self.choose(above=above))
         self._slider[:] = [pn.pane.Bokeh(self.threshold.slider, sizing_mode="stretch_width", margin=0)]
         self._figure.object = self.canvas.figure

@@ -9,6 +9,7 @@ hidden while another is on show. Whatever the session made ends with the session
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from app.header import header, tabs
 from app.keys import press
 from app.state import LINKED, RUN, SCREENS, State, stamp
 from app.theme import Words, dress, sheet
-from app.views import View
+from app.views import View, in_order
 from app.views.choice import Choice
 from app.views.files import Files
 from app.views.gauges import GaugeRegister
@@ -150,9 +151,9 @@ class Session:
         self._location = pn.state.location
         self._build()
         self._fold()
-        state.param.watch(lambda *_: self._build(), ["language", "case", "zone"])
-        state.param.watch(lambda *_: self._build() if state.zone == "local" else None, "local")
-        state.param.watch(lambda *_: self._open(), "screen")
+        self._on(self._build, "language", "case", "zone")
+        self._on(lambda: self._build() if state.zone == "local" else None, "local")
+        self._on(self._open, "screen")
         state.param.watch(lambda *_: self._fold(), ["screen", "story"])
         state.param.watch(self._write_link, list(LINKED))
         state.param.watch(lambda event: self.page.param.update(dark_theme=event.new), "dark")
@@ -162,6 +163,16 @@ class Session:
         mine = weakref.WeakMethod(self._loaded)
         pn.state.onload(lambda: loaded() if (loaded := mine()) else None)
         pn.state.on_session_destroyed(lambda _context: self.close())
+
+    def _on(self, call: Callable[[], None], *names: str) -> None:
+        """Call when a choice changes."""
+        document = pn.state.curdoc
+
+        def changed(*_events: Any) -> None:
+            with in_order(document):
+                call()
+
+        self.state.param.watch(changed, list(names))
 
     def _build(self) -> None:
         """Make the views in the language and for the case that are chosen now."""
@@ -263,9 +274,10 @@ class Session:
         version = store.version()
         if version != self._seen:
             self._seen = version
-            for view in self.views.values():
-                if view.shown:
-                    view.follow()
+            with in_order(pn.state.curdoc):
+                for view in self.views.values():
+                    if view.shown:
+                        view.follow()
 
     def _write_link(self, *_events: Any) -> None:
         if self._location is not None and self._location.search != (link := "?" + self.state.query()):

@@ -12,15 +12,30 @@ stay. A screen that is not on show need not be right: a view that is costly to d
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import panel as pn
+from panel.io.document import hold
 from tornado.ioloop import IOLoop
 
 from app.state import State
 from app.theme import Words
+
+
+@contextlib.contextmanager
+def in_order(document: Any) -> Iterator[None]:
+    """What changes in here reaches the browser in the order in which it changed.
+
+    Bokeh writes its messages when the document's lock is let go, Panel its own at once: without this a
+    message that only names a new figure may overtake the one that brings it, and the page loses its way.
+    """
+    if document is None or document.session_context is None:
+        yield
+    else:
+        with hold(document, "collect"):
+            yield
 
 
 class View:
@@ -39,7 +54,12 @@ class View:
         self._woken: set[Callable[[], None]] = set()
 
     def watch(self, call: Callable[[], Any], *names: str) -> None:
-        self._watches.append(self.state.param.watch(lambda *_: None if self.closed else call(), list(names)))
+        self._watches.append(self.state.param.watch(lambda *_: self._call(call), list(names)))
+
+    def _call(self, call: Callable[[], Any]) -> None:
+        if not self.closed:
+            with in_order(self._document):
+                call()
 
     def after(self, works: Sequence[Future[Any]], call: Callable[[], None]) -> None:
         """Call on the session's own loop once any of this is ready; many at once make one call."""
@@ -68,8 +88,7 @@ class View:
     def _plan(self, call: Callable[[], None]) -> None:
         def run() -> None:
             self._woken.discard(call)
-            if not self.closed:
-                call()
+            self._call(call)
 
         if self._document and self._document.session_context and call not in self._woken:
             self._woken.add(call)
@@ -80,7 +99,7 @@ class View:
         if self._document is None or self._document.session_context is None:
             call()
         else:
-            self._document.add_next_tick_callback(lambda: None if self.closed else call())
+            self._document.add_next_tick_callback(lambda: self._call(call))
 
     @property
     def shown(self) -> bool:

@@ -82,7 +82,8 @@ class Verify(View):
         self.board = Scoreboard(say)
         self._key = pn.pane.HTML(stylesheets=[sheet("key")], **wide)
         self._grid = pn.Column(margin=0, sizing_mode="stretch_width")
-        self.grade = pmui.Select(label=say("threshold"), size="small", width=150, variant="outlined")
+        threshold = say("threshold", unit=say("unit_rate"))
+        self.grade = pmui.Select(label=threshold, size="small", width=150, variant="outlined")
         self.grade.param.watch(lambda _: self._draw_again("reliability"), "value")
         parts = (self.head.verdict, self._chosen, *self.board.panels, self._key, self._grid)
         self._body = pn.Column(*parts, margin=0, sizing_mode="stretch_width")
@@ -163,11 +164,10 @@ class Verify(View):
         left, turn = list(steps), self._turn
 
         def go() -> None:
-            if left and not self.closed and turn == self._turn:
+            if left and turn == self._turn:
                 left.pop(0)()
-                later(go)
+                self.next_tick(go)
 
-        later = self._document.add_next_tick_callback if self._document else (lambda call: call())
         go()
 
     @property
