@@ -12,6 +12,26 @@ from app import store
 from app.state import State
 from app.theme import LANGUAGES, Words
 
+FRAME = {
+    "& .MuiAppBar-root": {
+        "boxShadow": "none",
+        "backgroundImage": "none",
+        "backgroundColor": "background.paper",
+        "color": "text.primary",
+        "borderBottom": "1px solid",
+        "borderColor": "divider",
+        "& .title": {
+            "color": "text.primary",
+            "fontSize": "1.2rem",
+            "fontWeight": 700,
+            "letterSpacing": "-0.01em",
+        },
+        "& .logo": {"height": "30px"},
+        "& .MuiIconButton-edgeStart": {"display": "none"},  # its tooltip speaks one language only
+    },
+    "& .MuiToolbar-root": {"minHeight": "54px !important"},
+    "& .main": {"minWidth": 0},
+}
 INK = "var(--panel-on-background-color) !important"
 TABS = {
     "& .MuiTabs-root, & .MuiTab-root": {"minHeight": "54px"},

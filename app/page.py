@@ -19,7 +19,7 @@ import panel_material_ui as pmui
 from app import roles, store
 from app.clock import mind_the_line
 from app.events import Event
-from app.header import header, tabs
+from app.header import FRAME, header, tabs
 from app.keys import press
 from app.state import LINKED, RUN, SCREENS, State, stamp
 from app.theme import Words, dress, sheet
@@ -54,26 +54,6 @@ THERE = [name for name in SCREENS if any(cls.screen == name for cls in VIEWS)]
 OF_AN_HOUR = ("explore", "ensemble")  # screens that stand over the time bar
 WIDE = ("welcome", "stories")  # screens that need no setup beside them
 BEAT = 250  # ms between two looks at the version of the journal
-FRAME = {
-    "& .MuiAppBar-root": {
-        "boxShadow": "none",
-        "backgroundImage": "none",
-        "backgroundColor": "background.paper",
-        "color": "text.primary",
-        "borderBottom": "1px solid",
-        "borderColor": "divider",
-        "& .title": {
-            "color": "text.primary",
-            "fontSize": "1.2rem",
-            "fontWeight": 700,
-            "letterSpacing": "-0.01em",
-        },
-        "& .logo": {"height": "30px"},
-        "& .MuiIconButton-edgeStart": {"display": "none"},  # its tooltip speaks one language only
-    },
-    "& .MuiToolbar-root": {"minHeight": "54px !important"},
-    "& .main": {"minWidth": 0},
-}
 LOGO = Path(__file__).parent / "logo.svg"
 
 
