@@ -269,7 +269,7 @@ def system(monkeypatch):
 
 def test_a_law_keeps_the_mean_of_what_it_is_of(system):
     values = RANDOM.gamma(0.4, 5, (333, 2, 3))
-    law = system.law(values)
+    law = system.law(values, system.SHARES)
     assert law.shape == (system.SHARES, 2, 3)
     np.testing.assert_allclose(law.mean(0), values.mean(0), rtol=1e-6)
     assert (np.diff(law, axis=0) >= 0).all()
