@@ -24,7 +24,7 @@ from engine.values import Invalid
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-PATIENCE = 120.0  # s
+PATIENCE = 60.0  # s
 SERVER = """
 import json, sys, threading, time
 from tornado.ioloop import IOLoop, PeriodicCallback

@@ -40,8 +40,9 @@ WATCH = f"""([kind, find, property]) => {{
   const begun = new Promise(go => document.addEventListener(kind, () => go(performance.now()),
                                                             {{once: true, capture: true}}))
   const changed = new Promise(go => {{
-    const hear = () => {{ thing.properties[property].change.disconnect(hear); go() }}
-    thing.properties[property].change.connect(hear)
+    const signals = [thing.properties[property].change, thing.change]  // frames are swapped in place
+    const hear = () => {{ for (const each of signals) each.disconnect(hear); go() }}
+    for (const each of signals) each.connect(hear)
   }})
   window.painted = changed.then(() => new Promise(go => requestAnimationFrame(() => setTimeout(go, 0))))
     .then(async () => performance.now() - await begun)
@@ -79,7 +80,7 @@ def painted(page: Any, act: Callable[[], Any], kind: str, thing: str, what: str 
     """Milliseconds from an event to the picture."""
     page.evaluate(WATCH, [kind, thing, what])
     act()
-    return page.evaluate("() => window.painted")
+    return page.evaluate("() => Promise.race([window.painted, new Promise(go => setTimeout(go, 9000, NaN))])")
 
 
 def _opening(browsing: Any, server: Server, count: int) -> Iterator[dict]:
@@ -138,7 +139,7 @@ def _ensemble(browsing: Any, server: Server, count: int) -> Iterator[dict]:
     thumb = page.locator("input[type=range]").last
     thumb.focus()
     drags = [
-        painted(page, lambda: page.keyboard.press("ArrowRight"), "keydown", "chance_source")
+        painted(page, lambda: page.keyboard.press("ArrowRight"), "keydown", "rain_source")
         for _ in range(count)
     ]
     yield row("the threshold of a chance, dragged", drags, "ms", "33")
