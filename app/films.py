@@ -74,8 +74,7 @@ def picture(shown: Shown | Pair, when: When) -> tuple[Picture | None, Future[Any
     if one is None or other is None:
         return None, wait or wait_too
     key = (shown, when, one.members, other.members, still(shown) or id(one))
-    found = _differences.known(key)
-    return (found, None) if found else (None, _differences.fetch(key, lambda: difference(one, other)))
+    return _differences.ask(key, lambda: difference(one, other))
 
 
 def difference(one: Picture, other: Picture) -> Picture:
@@ -113,10 +112,7 @@ def chunk(
 ) -> tuple[tuple[Frame, ...] | None, Future[Any] | None]:
     """Some frames if they are known, else a future to wait for."""
     key = (shown, hours[0], len(hours), edges, version(shown))
-    found = _chunks.known(key)
-    return (
-        (found, None) if found is not None else (None, _chunks.fetch(key, lambda: _made(shown, hours, edges)))
-    )
+    return _chunks.ask(key, lambda: _made(shown, hours, edges))
 
 
 def version(shown: Shown | Pair) -> Any:

@@ -30,8 +30,7 @@ def glimpse(run: Run, size: int) -> tuple[str | None, Future[str] | None]:
         return None, None
     seen = (min(run.done, FEW),) if run.done else (0, int(run.progress * 20), run.stage)
     key = (store.journal().root, run.id, size, *seen)
-    known = _shelf.known(key)
-    return (known, None) if known is not None else (None, _shelf.fetch(key, lambda: _drawn(run, size)))
+    return _shelf.ask(key, lambda: _drawn(run, size))
 
 
 def _drawn(run: Run, size: int) -> str:

@@ -121,8 +121,7 @@ def _finished(asked: Asked) -> tuple[Any, ...]:
 
 
 def _known(shelf: Shelf, key: Any, make: Callable[[], Any]) -> Told:
-    found = shelf.known(key)
-    return (found, None) if found is not None else (None, shelf.fetch(key, lambda: _or_line(make)))
+    return shelf.ask(key, lambda: _or_line(make))
 
 
 def _or_line(make: Callable[[], Any]) -> Any:

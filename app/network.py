@@ -39,8 +39,7 @@ class Facts:
 def facts(case: Case, period: Period) -> tuple[list[Facts] | None, Future[Any] | None]:
     """Of every gauge of a case, if known, else a future to wait for."""
     key = ("facts", case.path, case.path.stat().st_mtime_ns, period)
-    known = _shelf.known(key)
-    return (known, None) if known is not None else (None, _shelf.fetch(key, lambda: _facts(case, period)))
+    return _shelf.ask(key, lambda: _facts(case, period))
 
 
 def _facts(case: Case, period: Period) -> list[Facts]:
@@ -74,8 +73,7 @@ def _facts(case: Case, period: Period) -> list[Facts]:
 def correlated(case: Case) -> tuple[float | None, Future[Any] | None]:
     """The distance (km) over which reports stay correlated, if known, else a future; NaN: cannot be told."""
     key = ("correlated", case.path, case.path.stat().st_mtime_ns)
-    known = _shelf.known(key)
-    return (known, None) if known is not None else (None, _shelf.fetch(key, lambda: _correlated(case)))
+    return _shelf.ask(key, lambda: _correlated(case))
 
 
 def _correlated(case: Case) -> float:

@@ -99,6 +99,11 @@ class Shelf:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
+    def ask(self, key: Hashable, make: Callable[[], Any]) -> tuple[Any, Future[Any] | None]:
+        """What is on the shelf, else a future to wait for; None is nothing that a shelf could keep."""
+        known = self.known(key)
+        return (known, None) if known is not None else (None, self.fetch(key, make))
+
     def fetch(self, key: Hashable, make: Callable[[], Any]) -> Future[Any]:
         """A future of what is on the shelf or being made; errors are not kept."""
         with self._lock:

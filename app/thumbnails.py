@@ -46,8 +46,7 @@ class Thumbnail:
 def thumbnail(case: Case) -> tuple[Thumbnail | None, Future[Thumbnail] | None]:
     """The picture if it is known, else a future to wait for."""
     key = (case.path, case.path.stat().st_mtime_ns)
-    known = _shelf.known(key)
-    return (known, None) if known else (None, _shelf.fetch(key, lambda: draw(case)))
+    return _shelf.ask(key, lambda: draw(case))
 
 
 def draw(case: Case) -> Thumbnail:
